@@ -1,0 +1,201 @@
+"""Spec data as the runtime reads it: frozen descriptions that generated code fills in.
+
+Every fact about an operation, resource or provider reaches the runtime through these classes;
+no other runtime module knows an API, a resource or a provider by name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Stability = Literal["stable", "experimental", "deprecated"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Param:
+    """One parameter of an operation. `name` is its name on the wire.
+
+    `style`: `value` is a single string, `list` a repeated one, `deep` an object as `name[key]=value`.
+    """
+
+    name: str
+    location: Literal["path", "query", "header"]
+    style: Literal["value", "list", "deep"] = "value"
+    greedy: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """A request body. In forms, `json_fields` are JSON text, `list_fields` repeat, `file_fields` are files.
+
+    `limit` is in bytes; None means the server's limit.
+    """
+
+    model: Any
+    media: tuple[str, ...]
+    required: bool = True
+    limit: int | None = None
+    json_fields: frozenset[str] = frozenset()
+    list_fields: frozenset[str] = frozenset()
+    file_fields: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """The successful reply. `media` is None for an empty one; `model` is None where the reply is no JSON."""
+
+    status: int
+    media: str | None
+    model: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamSpec:
+    """How an operation streams.
+
+    `when` names the boolean request field that asks for a stream; None means always. `event` names
+    the property that is also the SSE event name. `end` is the closing data of a complete stream.
+    """
+
+    media: str
+    item: Any
+    when: str | None = None
+    event: str | None = None
+    end: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """A reply form chosen by a request header whose value matches `value` (any value when None)."""
+
+    name: str
+    header: str
+    value: str | None
+    model: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebSocketSpec:
+    """A WebSocket on the path of an operation: what the client sends and what it gets."""
+
+    receive: Any
+    send: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """What a call does to which kind of resource."""
+
+    action: Literal["create", "read", "update", "delete"]
+    resource: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One operation of the spec. `id` is the operationId, `name` the Python method."""
+
+    id: str
+    name: str
+    api: str
+    method: str
+    path: str
+    stability: Stability
+    reply: Reply
+    aliases: tuple[str, ...] = ()
+    params: tuple[Param, ...] = ()
+    params_model: Any = None
+    body: Body | None = None
+    stream: StreamSpec | None = None
+    variants: tuple[Variant, ...] = ()
+    websocket: WebSocketSpec | None = None
+    envelope: str = "openai"
+    public: bool = False
+    access: Access | None = None
+    refusals: tuple[str, ...] = ()
+    idempotent: bool = False
+    deprecated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceSpec:
+    """A routable resource. The error fields name classes of the spec's error table.
+
+    `attributes` maps each attribute that operations may require to its allowed values; the first
+    is the default. `discover` names the provider hook that lists a provider's own resources.
+    """
+
+    name: str
+    plural: str
+    manages: str
+    routes: str
+    id_style: Literal["provider-prefixed", "plain"]
+    not_found: type[Exception]
+    conflict: type[Exception]
+    wrong_attribute: type[Exception]
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    discover: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderSpec:
+    """A provider type. `config` is `module:Class` of its generated config; `extra` the pip extra it needs."""
+
+    api: str
+    provider_type: str
+    module: str
+    config: str
+    capabilities: tuple[str, ...]
+    summary: str
+    stability: Stability = "stable"
+    extra: str = ""
+    requires: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    provider_data: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiEntry:
+    """Where the generated parts of one API are, as `module:name`, imported when the API is served.
+
+    `protocol` is None for an API that no provider implements. `tables` and `services` are the
+    names of those its operations need; `routed_by` the resources that route it.
+    """
+
+    name: str
+    summary: str
+    operations: str
+    router: str
+    auto_router: str
+    protocol: str | None = None
+    tables: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    routed_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceEntry:
+    """A core service: its handwritten module (with `create(runtime)`) and generated Protocol."""
+
+    name: str
+    module: str
+    protocol: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratedServer:
+    """Everything that a generated server package hands to the runtime.
+
+    `tables` maps a resource to the `module:Class` of its routing table; `providers` is the
+    `module:name` of the provider registry (a mapping of (api, provider type) to `ProviderSpec`);
+    `dispatch` that of the dispatch table; `errors` the module with the error classes, roles and
+    envelopes; `openapi` the package that holds openapi.json and openapi-3.1.json.
+    """
+
+    package: str
+    apis: Mapping[str, ApiEntry]
+    tables: Mapping[str, str]
+    services: Mapping[str, ServiceEntry]
+    providers: str
+    dispatch: str
+    errors: str
+    openapi: str

@@ -1,0 +1,59 @@
+"""The handwritten contract between the spec's generated code, the runtime and providers.
+
+Imports nothing of specstack and needs pydantic alone. Everything that a provider author needs
+is re-exported here.
+"""
+
+from specstack_wire.base import MISSING, ApiModel, ClosedModel, JsonInt, given, is_given, tag_of
+from specstack_wire.codec import codec_of
+from specstack_wire.context import Cancellation, Principal, RequestContext
+from specstack_wire.errors import (
+    ApiError,
+    OperationNotSupported,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from specstack_wire.files import Binary, Upload
+from specstack_wire.payload import NO_PARAMS, NoParams, Payload, Request
+from specstack_wire.provider import Clock, Deps, Health, Ids, Provider
+from specstack_wire.stream import Event, Stream
+from specstack_wire.upstream import Upstream, UpstreamReply, UpstreamSettings, UpstreamStream
+
+__all__ = [
+    "MISSING",
+    "NO_PARAMS",
+    "ApiError",
+    "ApiModel",
+    "Binary",
+    "Cancellation",
+    "ClosedModel",
+    "Clock",
+    "Deps",
+    "Event",
+    "Health",
+    "Ids",
+    "JsonInt",
+    "NoParams",
+    "OperationNotSupported",
+    "Payload",
+    "Principal",
+    "Provider",
+    "Request",
+    "RequestContext",
+    "Stream",
+    "Upload",
+    "Upstream",
+    "UpstreamBroken",
+    "UpstreamError",
+    "UpstreamReply",
+    "UpstreamSettings",
+    "UpstreamStream",
+    "UpstreamTimeout",
+    "UpstreamUnreachable",
+    "codec_of",
+    "given",
+    "is_given",
+    "tag_of",
+]

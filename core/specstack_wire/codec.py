@@ -1,0 +1,42 @@
+"""How a declared type becomes bytes and comes back: one cached codec per type."""
+
+from functools import cache
+from typing import Any, Generic, TypeVar, cast
+
+from pydantic import BaseModel, TypeAdapter
+
+T = TypeVar("T")
+
+
+class Codec(Generic[T]):
+    """Reads and writes one type as JSON. Get it from `codec_of`."""
+
+    __slots__ = ("decode", "encode", "from_strings")
+
+    def __init__(self, type_: Any) -> None:
+        if isinstance(type_, type) and issubclass(type_, BaseModel):
+            type_.model_rebuild()
+            validator, serializer = type_.__pydantic_validator__, type_.__pydantic_serializer__
+        else:
+            adapter: TypeAdapter[Any] = TypeAdapter(type_)
+            validator, serializer = adapter.validator, adapter.serializer
+        self.decode = validator.validate_json
+        self.encode = serializer.to_json
+        self.from_strings = validator.validate_strings
+
+
+@cache
+def _codec(type_: Any) -> Codec[Any]:
+    return Codec(type_)
+
+
+def codec_of(type_: Any) -> Codec[Any]:
+    """The codec of a model class, type alias or any type pydantic knows. Built on first use, then cached."""
+    return _codec(type_)
+
+
+def encode(body: Any, type_: Any = None) -> bytes:
+    """`body` as JSON bytes, written by its own class, or by `type_` where the body is no model."""
+    if isinstance(body, BaseModel):
+        return body.__pydantic_serializer__.to_json(body)
+    return cast(bytes, codec_of(Any if type_ is None else type_).encode(body))

@@ -1,0 +1,155 @@
+"""Payloads: a request or reply that is bytes and model at once."""
+
+from typing import Any, Generic, Self, cast
+
+from pydantic import BaseModel
+from typing_extensions import TypeVar
+
+from specstack_wire.base import ApiModel
+from specstack_wire.codec import codec_of, encode
+from specstack_wire.splice import splice_string
+
+T = TypeVar("T")
+P = TypeVar("P", default=Any)
+
+
+class NoParams(ApiModel):
+    """Parameters of an operation that has none."""
+
+
+NO_PARAMS = NoParams()
+
+
+class Payload(Generic[T]):
+    """A JSON value that holds its bytes, its model, or both, and makes the other on first use.
+
+    What passes through untouched is never parsed; what was built here is never parsed again.
+    Treat the body as frozen: use `replacing` to change it.
+    """
+
+    __slots__ = ("_body", "_raw", "_type")
+
+    _body: Any
+    _raw: bytes | None
+    _type: Any
+
+    def __init__(self, body: Any, raw: bytes | None, type_: Any) -> None:
+        self._body = body
+        self._raw = raw
+        self._type = type_
+
+    @classmethod
+    def of(cls, body: T, type_: Any = None) -> Self:
+        """A payload of a model. `type_` is needed only where the body is not a model instance."""
+        return cls(body, None, type_)
+
+    @classmethod
+    def from_raw(cls, raw: bytes, type_: Any) -> Self:
+        """A payload of JSON bytes, read as `type_` (a model class or type alias) when somebody asks for it."""
+        return cls(UNREAD, raw, type_)
+
+    @property
+    def body(self) -> T:
+        """The model. Raises `pydantic.ValidationError` on first use when the bytes do not fit the type."""
+        if self._body is UNREAD:
+            self._body = codec_of(self._type).decode(cast(bytes, self._raw))
+        return self._body
+
+    @property
+    def raw(self) -> bytes:
+        """The JSON bytes: as received, or serialised on first use."""
+        if self._raw is None:
+            self._raw = encode(self._body, self._type)
+        return self._raw
+
+    @property
+    def has_raw(self) -> bool:
+        """Whether the bytes exist already."""
+        return self._raw is not None
+
+    def replacing(self, field: str, value: str) -> Self:
+        """The same payload with one top-level string field changed, named as on the wire.
+
+        Bytes are spliced when the field stands in them exactly once at the top level; otherwise
+        the model is changed and serialised again, so that of duplicate keys the last wins for
+        every reader. A payload that lacks the field is returned as it is.
+        """
+        raw = None if self._raw is None else splice_string(self._raw, field, value)
+        if raw is not None and self._body is UNREAD:
+            return self._copy(UNREAD, raw)
+        body = _with_field(self.body, field, value)
+        return self if body is None else self._copy(body, raw)
+
+    def _copy(self, body: Any, raw: bytes | None) -> Self:
+        return type(self)(body, raw, self._type)
+
+    def __repr__(self) -> str:
+        state = "unread" if self._body is UNREAD else type(cast(object, self._body)).__name__
+        return f"{type(self).__name__}({state}, raw={'no' if self._raw is None else len(self._raw)})"
+
+
+class Request(Payload[T], Generic[T, P]):
+    """What every Protocol method receives: the body payload, the parameters and the reply variant asked for.
+
+    `body` is None for operations without one. `params` is the operation's generated parameter
+    model. `variant` is "" for the ordinary reply form, else a name from the spec's `x-variant`.
+    """
+
+    __slots__ = ("params", "variant")
+
+    params: P
+    variant: str
+
+    def __init__(self, body: Any, raw: bytes | None, type_: Any, params: Any = NO_PARAMS, variant: str = "") -> None:
+        super().__init__(body, raw, type_)
+        self.params = params
+        self.variant = variant
+
+    @classmethod
+    def of(cls, body: T, type_: Any = None, *, params: Any = NO_PARAMS, variant: str = "") -> Self:
+        """A request built in the process, for example by one API that calls another."""
+        return cls(body, None, type_, params, variant)
+
+    @classmethod
+    def from_raw(cls, raw: bytes, type_: Any, *, params: Any = NO_PARAMS, variant: str = "") -> Self:
+        """A request of JSON bytes that are read as `type_` on first use."""
+        return cls(UNREAD, raw, type_, params, variant)
+
+    @classmethod
+    def received(cls, raw: bytes, body: T, type_: Any, params: Any = NO_PARAMS, variant: str = "") -> Self:
+        """A request whose bytes were validated already: keeps both."""
+        return cls(body, raw, type_, params, variant)
+
+    def replacing_param(self, name: str, value: Any) -> Self:
+        """The same request with one parameter changed, named as in the parameter model."""
+        params = cast(BaseModel, self.params).model_copy(update={name: value})
+        return type(self)(self._body, self._raw, self._type, params, self.variant)
+
+    def replacing_body(self, body: T) -> Self:
+        """The same request with another body."""
+        return type(self)(body, None, self._type, self.params, self.variant)
+
+    def _copy(self, body: Any, raw: bytes | None) -> Self:
+        return type(self)(body, raw, self._type, self.params, self.variant)
+
+
+class _Unread:
+    __slots__ = ()
+
+
+UNREAD: Any = _Unread()
+
+
+def _with_field(body: Any, field: str, value: str) -> Any:
+    """A copy of `body` with a field changed, or None when it has no such field."""
+    if isinstance(body, dict):
+        known = cast(dict[str, Any], body)
+        return {**known, field: value} if field in known else None
+    if not isinstance(body, BaseModel):
+        return None
+    for name, info in type(body).model_fields.items():
+        if (info.alias or name) == field:
+            return body.model_copy(update={name: value})
+    if field in (body.model_extra or {}):
+        return body.model_copy(update={field: value})
+    return None
