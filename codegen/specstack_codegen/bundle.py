@@ -1,0 +1,221 @@
+"""Load a spec folder and merge its OpenAPI files into one document.
+
+Every file under `openapi/` is a complete small OpenAPI document. Component names are global, so bundling is a merge;
+`common.yaml#/components/schemas/Error` becomes `#/components/schemas/Error`. Positions survive the merge.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any, cast
+
+from specstack_codegen.source import Map, Position, Seq, SpecError, SpecErrors, display_path, read_yaml
+from specstack_codegen.walk import METHODS, Node, walk
+
+OPENAPI_VERSION = "3.2.0"
+COMMON = "common"
+
+
+@dataclass
+class Spec:
+    """A whole spec folder, read and merged.
+
+    `openapi` is the bundle: x- extensions (aliases too) are still in it, refs are local. `apis` maps the API's name to
+    its own file. Files that a spec folder does not have are empty Maps (`deviations`: None).
+    """
+
+    root: Path
+    openapi: Map = field(default_factory=Map)
+    apis: dict[str, Map] = field(default_factory=dict[str, Map])
+    component_api: dict[str, str] = field(default_factory=dict[str, str])
+    operation_api: dict[str, str] = field(default_factory=dict[str, str])
+    providers: dict[str, Map] = field(default_factory=dict[str, Map])
+    resources: Map = field(default_factory=Map)
+    services: Map = field(default_factory=Map)
+    errors: Map = field(default_factory=Map)
+    config: Map = field(default_factory=Map)
+    deviations: Map | None = None
+    sources: dict[str, str] = field(default_factory=dict[str, str])
+    files: dict[str, Map] = field(default_factory=dict[str, Map])
+    faults: list[SpecError] = field(default_factory=list[SpecError])
+
+    @cached_property
+    def nodes(self) -> list[Node]:
+        """Every object of the bundle, walked once."""
+        return list(walk(self.openapi))
+
+    def operations(self) -> Iterator[Node]:
+        """The operations of the bundle, in path order."""
+        return (node for node in self.nodes if node.kind == "operation")
+
+    def schemas(self) -> Iterator[Node]:
+        """Every schema of the bundle, nested ones too."""
+        return (node for node in self.nodes if node.kind == "schema")
+
+    def file_of(self, pos: Position) -> str:
+        """The stem of the OpenAPI file that a position lies in: an API's name, or "common"."""
+        return PurePosixPath(pos.file).stem
+
+
+def read_spec(root: Path) -> Spec:
+    """Read and merge the spec folder `root`. Faults are kept in `faults`; what is sound can be used."""
+    spec = Spec(root=root)
+    for kind in ("resources", "services", "errors", "config", "deviations"):
+        path = root / f"{kind}.yaml"
+        if path.exists():
+            setattr(spec, kind, _read(spec, path))
+    for path in sorted((root / "providers").glob("**/*.yaml")):
+        stem = path.relative_to(root / "providers").with_suffix("").as_posix()
+        spec.providers[stem] = _read(spec, path)
+    documents = {path.stem: _read(spec, path) for path in sorted((root / "openapi").glob("*.yaml"))}
+    if not documents:
+        pos = Position(display_path(root / "openapi", root), 1, 1)
+        hint = "a spec has one OpenAPI document per API in openapi/<api>.yaml; check the path given with --spec"
+        spec.faults.append(SpecError("empty-spec", pos, "there is no OpenAPI document in this folder", hint))
+    spec.apis = {stem: document for stem, document in documents.items() if stem != COMMON}
+    _Bundler(spec, documents).run()
+    return spec
+
+
+def load_spec(root: Path) -> Spec:
+    """Read and merge the spec folder `root`; raises SpecErrors with every fault of syntax, merging and references."""
+    spec = read_spec(root)
+    if spec.faults:
+        raise SpecErrors(spec.faults)
+    return spec
+
+
+def _read(spec: Spec, path: Path) -> Map:
+    value, faults = read_yaml(path, spec.root)
+    spec.faults.extend(faults)
+    relative = path.relative_to(spec.root).as_posix()
+    spec.files[relative] = value
+    if path.exists():
+        spec.sources[relative] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return value
+
+
+@dataclass
+class _Bundler:
+    spec: Spec
+    documents: dict[str, Map]
+
+    def run(self) -> None:
+        for stem in self.order():
+            self.rewrite_refs(stem)
+        self.merge_heads()
+        for stem in self.order():
+            self.merge_paths(stem)
+            self.merge_components(stem)
+
+    def order(self) -> list[str]:
+        """common.yaml first, then the APIs by name."""
+        return sorted(self.documents, key=lambda stem: (stem != COMMON, stem))
+
+    def merge_heads(self) -> None:
+        """openapi, info, tags, servers and security: common.yaml speaks for all, tags come from the APIs."""
+        bundle = self.spec.openapi
+        heads = [self.documents[stem] for stem in self.order()]
+        if not heads:
+            return
+        bundle.pos = heads[0].pos
+        bundle.put("openapi", OPENAPI_VERSION, heads[0].at("openapi"))
+        for key in ("$self", "info", "jsonSchemaDialect", "servers", "security"):
+            owner = next((head for head in heads if key in head), None)
+            if owner is not None:
+                bundle.put(key, owner[key], owner.at(key))
+        tags = Seq(pos=bundle.pos)
+        for name, document in self.spec.apis.items():
+            own = [tag for tag in document.seq("tags") if isinstance(tag, Map) and tag.get("name") == name]
+            tag = own[0] if own else Map({"name": name}, document.at("x-api"))
+            summary = document.map("x-api").text("summary")
+            if summary and not own:
+                tag.put("description", summary, document.map("x-api").at("summary"))
+            tags.append(tag)
+            tags.item_pos.append(tag.pos)
+        bundle.put("tags", tags, bundle.pos)
+        bundle.put("paths", Map(pos=bundle.pos), bundle.pos)
+        bundle.put("components", Map(pos=bundle.pos), bundle.pos)
+
+    def merge_paths(self, stem: str) -> None:
+        source, target = self.documents[stem].map("paths"), self.spec.openapi.map("paths")
+        for path, item in source.items():
+            if path in target:
+                self.collision("path", path, source.at(path), target.at(path))
+                continue
+            target.put(path, item, source.at(path))
+            for method in METHODS:
+                operation = item.get(method) if isinstance(item, Map) else None
+                if isinstance(operation, Map) and operation.text("operationId"):
+                    self.spec.operation_api.setdefault(operation.text("operationId"), stem)
+
+    def merge_components(self, stem: str) -> None:
+        source, target = self.documents[stem].map("components"), self.spec.openapi.map("components")
+        for section in source:
+            if section not in target:
+                target.put(section, Map(pos=source.at(section)), source.at(section))
+            for name, value in source.map(section).items():
+                pos, merged = source.map(section).at(name), target.map(section)
+                if name in merged:
+                    self.collision(f"{section} component", name, pos, merged.at(name))
+                    continue
+                merged.put(name, value, pos)
+                if section == "schemas":
+                    self.spec.component_api[name] = stem
+
+    def collision(self, what: str, name: str, pos: Position, first: Position) -> None:
+        message = f"the {what} {name!r} is defined twice; the first stands at {first}"
+        hint = "names are global: rename one, or define it once and refer to it as <file>.yaml#/components/…"
+        self.spec.faults.append(SpecError("component-collision", pos, message, hint))
+
+    def rewrite_refs(self, stem: str) -> None:
+        for node in walk(self.documents[stem]):
+            ref = node.value.get("$ref")
+            if isinstance(ref, str):
+                node.value["$ref"] = self.local(stem, ref, node.value.at("$ref"))
+            if node.kind == "discriminator":
+                mapping = node.value.map("mapping")
+                for tag, target in mapping.items():
+                    if isinstance(target, str):
+                        mapping[tag] = self.local(stem, target, mapping.at(tag))
+                default = node.value.get("defaultMapping")
+                if isinstance(default, str):
+                    node.value["defaultMapping"] = self.local(stem, default, node.value.at("defaultMapping"))
+
+    def local(self, stem: str, ref: str, pos: Position) -> str:
+        """The bundle's form of `ref`; reports it when it does not lead to a component."""
+        file, _, pointer = ref.partition("#")
+        if not pointer:
+            # a discriminator may map to a bare component name
+            file, pointer = "", f"/components/schemas/{ref}"
+        target = PurePosixPath(file).stem if file else stem
+        parts = pointer.split("/")
+        if len(parts) != 4 or parts[:2] != ["", "components"]:
+            hint = "refer to a named component: [<file>.yaml]#/components/<section>/<name>"
+            self.unresolved(ref, pos, "does not point at a named component", hint)
+        elif target not in self.documents:
+            hint = _close(target, self.documents, "the files are") or "every file stands in openapi/<name>.yaml"
+            self.unresolved(ref, pos, f"names the file {file!r}, which does not exist", hint)
+        elif self.documents[target] and parts[3] not in self.documents[target].map("components").map(parts[2]):
+            self.unresolved(ref, pos, "leads nowhere", self.where_is(parts[2], parts[3], target))
+        return "#" + pointer
+
+    def unresolved(self, ref: str, pos: Position, what: str, hint: str) -> None:
+        self.spec.faults.append(SpecError("unresolved-ref", pos, f"the reference {ref!r} {what}", hint))
+
+    def where_is(self, section: str, name: str, target: str) -> str:
+        for stem in self.order():
+            if name in self.documents[stem].map("components").map(section):
+                return f"it is defined in another file: {stem}.yaml#/components/{section}/{name}"
+        names = self.documents[target].map("components").map(section)
+        return _close(name, names, "close names:") or f"define it under components.{section} of {target}.yaml"
+
+
+def _close(name: str, names: Any, lead: str) -> str:
+    found = difflib.get_close_matches(name, list(cast("dict[str, Any]", names)), n=3)
+    return f"{lead} {', '.join(found)}" if found else ""
