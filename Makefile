@@ -1,0 +1,87 @@
+# specstack: two commands do everything. `make serve` and `make test`. `make help` lists the rest.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DISTRO ?= starter
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help serve test install generate check-generated lint format unit fuzz fuzz-deep models lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+serve: $(VENV)/.serve $(VENV)/.generated ## Set up, generate if needed, and start the default distribution (DISTRO=name|file)
+	$(BIN)/specstack models pull --default
+	$(BIN)/stack-serve $(DISTRO)
+
+test: $(VENV)/.dev ## Everything CI runs: lint, generated code is current, unit, contract and end-to-end tests
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory check-generated
+	@$(MAKE) --no-print-directory models
+	@$(MAKE) --no-print-directory unit
+
+install: $(VENV)/.dev ## Set up the development environment in .venv
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.serve: requirements/starter.txt pyproject.toml | $(BIN)/python
+	@echo "Installing the server and the embedded providers (once, about a minute) ..."
+	$(PIP) install --require-hashes -r requirements/starter.txt
+	$(PIP) install --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
+	@echo "Installing the development environment (once, a few minutes) ..."
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	$(PIP) install --no-deps -e .
+	@touch $@ $(VENV)/.serve
+
+# Generated code is committed. The generator's packages are installed only when the spec is newer than the code.
+$(VENV)/.generated: $(shell find spec codegen -name '*.yaml' -o -name '*.py' -o -name '*.jinja') | $(VENV)/.serve
+	@if ! $(BIN)/python -m specstack_codegen --is-current; then \
+	  $(PIP) install --require-hashes -r requirements/codegen.txt && $(BIN)/python -m specstack_codegen; \
+	fi
+	@touch $@
+
+generate: $(VENV)/.dev ## Write generated/ from spec/
+	@$(BIN)/python -m specstack_codegen
+	@$(BIN)/python -m specstack_codegen --spec tests/fixture/spec --out tests/fixture/generated --package fixture
+
+check-generated: $(VENV)/.dev ## Fail with a diff if generated/ is not what spec/ says
+	@$(BIN)/python -m specstack_codegen --check
+	@$(BIN)/python -m specstack_codegen --spec tests/fixture/spec --out tests/fixture/generated --package fixture --check
+
+lint: $(VENV)/.dev ## ruff, strict types, layer contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright --level error
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## Format the code and fix what ruff can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+unit: $(VENV)/.dev ## All tests (PYTEST_ARGS="-k name" to choose)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+fuzz: $(VENV)/.dev ## The contract test alone: schemathesis against the bundle, deterministic
+	$(BIN)/python -m pytest tests/contract $(PYTEST_ARGS)
+
+fuzz-deep: $(VENV)/.dev ## The contract test with many more cases per operation (minutes)
+	SPECSTACK_FUZZ_EXAMPLES=200 $(BIN)/python -m pytest tests/contract --timeout=3600 $(PYTEST_ARGS)
+
+models: $(VENV)/.serve ## Fetch the default model weights into the cache (about 120 MB, once)
+	$(BIN)/specstack models pull --default
+
+lock: $(VENV)/.dev ## Renew requirements/*.txt from pyproject.toml
+	$(PIP) install uv
+	@for set in starter codegen dev; do \
+	  $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
+	    --extra $$set pyproject.toml -o requirements/$$set.txt; \
+	done
+
+clean: ## Remove the environment and caches (models stay in their cache)
+	rm -rf $(VENV) .specstack-cache .pytest_cache .ruff_cache .import_linter_cache
