@@ -57,7 +57,7 @@ check-generated: $(VENV)/.dev ## Fail with a diff if generated/ is not what spec
 lint: $(VENV)/.dev ## ruff, strict types, layer contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/basedpyright --level error
+	$(BIN)/basedpyright --level error --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
 format: $(VENV)/.dev ## Format the code and fix what ruff can

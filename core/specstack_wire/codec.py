@@ -1,7 +1,7 @@
 """How a declared type becomes bytes and comes back: one cached codec per type."""
 
 from functools import cache
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, TypeAdapter
 
@@ -15,8 +15,9 @@ class Codec(Generic[T]):
 
     def __init__(self, type_: Any) -> None:
         if isinstance(type_, type) and issubclass(type_, BaseModel):
-            type_.model_rebuild()
-            validator, serializer = type_.__pydantic_validator__, type_.__pydantic_serializer__
+            model: type[BaseModel] = type_
+            model.model_rebuild()
+            validator, serializer = model.__pydantic_validator__, model.__pydantic_serializer__
         else:
             adapter: TypeAdapter[Any] = TypeAdapter(type_)
             validator, serializer = adapter.validator, adapter.serializer
@@ -39,4 +40,4 @@ def encode(body: Any, type_: Any = None) -> bytes:
     """`body` as JSON bytes, written by its own class, or by `type_` where the body is no model."""
     if isinstance(body, BaseModel):
         return body.__pydantic_serializer__.to_json(body)
-    return cast(bytes, codec_of(Any if type_ is None else type_).encode(body))
+    return codec_of(Any if type_ is None else type_).encode(body)

@@ -64,7 +64,9 @@ class RequestContext:
         return {
             "request_id": self.request_id,
             "operation": self.operation,
-            "principal": None if principal is None else {"id": principal.id, "attributes": dict(principal.attributes)},
+            "principal": None
+            if principal is None
+            else {"id": principal.id, "attributes": dict(principal.attributes)},
             "tenant": self.tenant,
             "provider_data": dict(self.provider_data),
             "headers": dict(self.headers),

@@ -15,7 +15,9 @@ class ApiError(Exception):
     type: ClassVar[str] = "server_error"
     code: ClassVar[str | None] = None
 
-    def __init__(self, message: str, *, param: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, message: str, *, param: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
@@ -33,7 +35,9 @@ class OperationNotSupported(ApiError):
     def of(cls, provider: object, operation: str) -> "OperationNotSupported":
         """The error for a method that a provider did not override."""
         name = type(provider).__name__
-        return cls(f"{name} does not support {operation}; choose a model or resource of a provider that does.")
+        return cls(
+            f"{name} does not support {operation}; choose a model or resource of a provider that does."
+        )
 
 
 class UpstreamError(ApiError):

@@ -14,7 +14,7 @@ _CHUNK = 1 << 16
 
 @dataclass(slots=True)
 class Upload:
-    """A received file. `path` is a temporary file that is removed when the request ends; `size` is in bytes."""
+    """A received file of `size` bytes. `path` is a temporary file, removed when the request ends."""
 
     filename: str | None
     media_type: str | None

@@ -45,7 +45,7 @@ class Payload(Generic[T]):
 
     @classmethod
     def from_raw(cls, raw: bytes, type_: Any) -> Self:
-        """A payload of JSON bytes, read as `type_` (a model class or type alias) when somebody asks for it."""
+        """A payload of JSON bytes, read as `type_` (a model class or type alias) on first use."""
         return cls(UNREAD, raw, type_)
 
     @property
@@ -100,7 +100,9 @@ class Request(Payload[T], Generic[T, P]):
     params: P
     variant: str
 
-    def __init__(self, body: Any, raw: bytes | None, type_: Any, params: Any = NO_PARAMS, variant: str = "") -> None:
+    def __init__(
+        self, body: Any, raw: bytes | None, type_: Any, params: Any = NO_PARAMS, variant: str = ""
+    ) -> None:
         super().__init__(body, raw, type_)
         self.params = params
         self.variant = variant

@@ -10,7 +10,7 @@ _STRING = re.compile(rb'\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
 
 @cache
 def _key_pattern(field: str) -> re.Pattern[bytes]:
-    return re.compile(rb'(?<!\\)' + re.escape(json.dumps(field).encode()) + rb"\s*:")
+    return re.compile(rb"(?<!\\)" + re.escape(json.dumps(field).encode()) + rb"\s*:")
 
 
 def _depth_before(raw: bytes, end: int) -> int:

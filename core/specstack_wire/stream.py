@@ -1,13 +1,14 @@
 """Streams of events: server-sent events and JSON lines, relayed or built here."""
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Generic, Self, TypeVar
 
 from specstack_wire.errors import UpstreamBroken
 from specstack_wire.payload import UNREAD, Payload
 
 T = TypeVar("T")
+Close = Callable[[], Awaitable[None]]
 
 _BOUNDARY = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _LINE = re.compile(rb"\r\n|\n|\r")
@@ -35,20 +36,27 @@ class Stream(Generic[T]):
     a running generation). Iterating may raise an `ApiError`: the stream then failed midway.
     """
 
-    __slots__ = ("_source",)
+    __slots__ = ("_close", "_source")
 
-    def __init__(self, source: AsyncIterator[Event[T]]) -> None:
+    def __init__(self, source: AsyncIterator[Event[T]], close: Close | None = None) -> None:
         self._source = source
+        self._close = close
 
     @classmethod
-    def events(cls, source: AsyncIterator[Event[T]]) -> Self:
-        """A stream of ready events."""
-        return cls(source)
+    def events(cls, source: AsyncIterator[Event[T]], *, close: Close | None = None) -> Self:
+        """A stream of ready events. `close` frees what feeds it, even if it was never read."""
+        return cls(source, close)
 
     @classmethod
-    def of(cls, items: AsyncIterator[T], *, name: Callable[[T], str | None] | None = None) -> Self:
-        """A stream of models. `name` gives the SSE event name of an item."""
-        return cls(_events_of(items, name))
+    def of(
+        cls,
+        items: AsyncIterator[T],
+        *,
+        name: Callable[[T], str | None] | None = None,
+        close: Close | None = None,
+    ) -> Self:
+        """A stream of models. `name` gives the SSE event name of an item; `close` as for `events`."""
+        return cls(_events_of(items, name), close or _closing(items))
 
     @classmethod
     def relay(
@@ -58,18 +66,21 @@ class Stream(Generic[T]):
         *,
         end: str | None = "[DONE]",
         complete: Callable[[bytes], bool] | None = None,
+        close: Close | None = None,
     ) -> Self:
         """The server-sent events of an upstream, passed on as bytes.
 
         `end` is the upstream's closing sentinel, which is swallowed. An upstream that closes without
         it is complete only if `complete` said yes to some event's data; else, or when it sends an
         `error` object, iterating raises `UpstreamBroken`. With `end=None` a clean close is complete.
+        `close` frees the upstream, even if the stream was never read.
         """
-        return cls(_relayed(chunks, type_, None if end is None else end.encode(), complete))
+        source = _relayed(chunks, type_, None if end is None else end.encode(), complete)
+        return cls(source, close or _closing(chunks))
 
     def replacing(self, field: str, value: str) -> "Stream[T]":
         """The same stream with one top-level string field changed in every event."""
-        return Stream(_replaced(self._source, field, value))
+        return Stream(_replaced(self._source, field, value), self.aclose)
 
     def __aiter__(self) -> AsyncIterator[Event[T]]:
         return self._source
@@ -77,6 +88,16 @@ class Stream(Generic[T]):
     async def aclose(self) -> None:
         """Stops the stream and frees what feeds it. Safe to call twice."""
         await close_source(self._source)
+        # A generator that was never started does not run its `finally`: close what feeds it as well.
+        if self._close is not None:
+            await self._close()
+
+
+def _closing(source: object) -> Close:
+    async def close() -> None:
+        await close_source(source)
+
+    return close
 
 
 async def close_source(source: object) -> None:
@@ -86,7 +107,9 @@ async def close_source(source: object) -> None:
         await close()
 
 
-async def _events_of(items: AsyncIterator[T], name: Callable[[T], str | None] | None) -> AsyncIterator[Event[T]]:
+async def _events_of(
+    items: AsyncIterator[T], name: Callable[[T], str | None] | None
+) -> AsyncIterator[Event[T]]:
     try:
         async for item in items:
             yield Event(item, None, None, None if name is None else name(item))
@@ -152,4 +175,3 @@ async def _relayed(
             raise UpstreamBroken("the upstream closed its stream before the end")
     finally:
         await close_source(chunks)
-
