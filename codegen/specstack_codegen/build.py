@@ -1,0 +1,145 @@
+"""From the loaded spec to the IR. Pure: reads the spec, returns data, decides everything that emitters print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from specstack_codegen import naming, schemas
+from specstack_codegen.build_operations import Context, build_operation
+from specstack_codegen.build_parts import build_errors, build_providers, build_resources, build_services
+from specstack_codegen.bundle import COMMON, Spec
+from specstack_codegen.ir import Api, Hook, Ir, Operation, Param, Resource, Schema, Service
+from specstack_codegen.source import Map, SpecErrors, plain
+from specstack_codegen.walk import METHODS
+
+CORE_PACKAGE = "specstack"
+
+
+def build_ir(spec: Spec, package: str) -> Ir:
+    """The IR of a spec that lints clean. Raises SpecErrors for what cannot be generated."""
+    context = Context(spec=spec, schemas=plain(spec.openapi.map("components").map("schemas")))
+    operations = _operations(context)
+    resources = build_resources(context, operations)
+    apis = tuple(_api(context, name, document, operations, resources) for name, document in spec.apis.items())
+    services = build_services(context, operations)
+    _check_services(context, services)
+    errors = build_errors(context)
+    components, owners = _with_params(context, operations)
+    ir = Ir(
+        package=package,
+        spec=spec.root.resolve().name,
+        openapi=plain(spec.openapi),
+        schemas=components,
+        component_api=owners,
+        apis=apis,
+        resources=resources,
+        services=services,
+        providers=build_providers(context),
+        errors=errors,
+        config=plain(spec.config) or None,
+        deviations=plain(spec.deviations) if spec.deviations else None,
+        sources=dict(sorted(spec.sources.items())),
+        errors_module=f"{package if errors else CORE_PACKAGE}_api.errors",
+    )
+    if context.faults:
+        raise SpecErrors(context.faults)
+    return ir
+
+
+def _operations(context: Context) -> dict[str, list[Operation]]:
+    """The operations of each API, in file order."""
+    found: dict[str, list[Operation]] = {}
+    for name, document in context.spec.apis.items():
+        found[name] = []
+        for path, item in document.map("paths").items():
+            for method in METHODS:
+                if isinstance(item, Map) and isinstance(item.get(method), Map):
+                    operation = build_operation(context, name, path, method, item)
+                    if operation is not None:
+                        found[name].append(operation)
+    return found
+
+
+def _api(
+    context: Context,
+    name: str,
+    document: Map,
+    operations: Mapping[str, list[Operation]],
+    resources: tuple[Resource, ...],
+) -> Api:
+    head = document.map("x-api")
+    own = operations[name]
+    names = {operation.name for operation in own}
+    return Api(
+        name=name,
+        class_name=naming.pascal(name),
+        summary=head.text("summary") or document.map("info").text("title"),
+        description=document.map("info").text("description"),
+        envelope=head.text("envelope", "openai"),
+        source=f"openapi/{name}.yaml",
+        operations=tuple(own),
+        hooks=tuple(
+            Hook(
+                name=resource.discover.method,
+                resource=resource.name,
+                reply=resource.discover.reply,
+                description=f"What this provider offers as {resource.plural}; the routing table asks at start and later.",
+            )
+            for resource in resources
+            if resource.routes == name and resource.discover and resource.discover.method not in names
+        ),
+        pos=document.at("x-api"),
+    )
+
+
+def _check_services(context: Context, services: tuple[Service, ...]) -> None:
+    for service in services:
+        apis = {operation.api for operation in service.operations}
+        if len(apis) > 1:
+            context.fault(
+                "service-one-api",
+                service.pos,
+                f"the service {service.name!r} serves operations of several APIs: {', '.join(sorted(apis))}",
+                "give each API a service of its own; they may share a module",
+            )
+
+
+def _with_params(
+    context: Context, operations: Mapping[str, list[Operation]]
+) -> tuple[dict[str, Schema], dict[str, str]]:
+    """The components and their APIs, with one component per operation that has parameters added."""
+    components = dict(context.schemas)
+    owners = {name: context.spec.component_api.get(name, COMMON) for name in components}
+    for api, own in operations.items():
+        for operation in own:
+            if operation.params_model is None:
+                continue
+            if operation.params_model in components:
+                message = (
+                    f"the component {operation.params_model!r} has the name of {operation.id}'s parameters"
+                )
+                pos = context.spec.openapi.map("components").map("schemas").at(operation.params_model)
+                context.fault("params-name", pos, message, "rename the component")
+            components[operation.params_model] = _params_schema(operation)
+            owners[operation.params_model] = api
+    return components, owners
+
+
+def _params_schema(operation: Operation) -> Schema:
+    return {
+        "type": "object",
+        "description": f"Parameters of `{operation.id}`.",
+        "required": [param.name for param in operation.params if param.required],
+        "properties": {param.name: _param_schema(param) for param in operation.params},
+        "x-attributes": {
+            param.name: param.python for param in operation.params if param.python != param.name
+        },
+    }
+
+
+def _param_schema(param: Param) -> Schema:
+    schema: dict[str, Any] = {**param.schema}
+    if param.description and schemas.ref_name(schema) is None:
+        schema["description"] = param.description
+    return schema
