@@ -14,16 +14,21 @@ class Codec(Generic[T]):
     __slots__ = ("decode", "encode", "from_strings")
 
     def __init__(self, type_: Any) -> None:
-        if isinstance(type_, type) and issubclass(type_, BaseModel):
-            model: type[BaseModel] = type_
-            model.model_rebuild()
-            validator, serializer = model.__pydantic_validator__, model.__pydantic_serializer__
-        else:
+        model = _as_model(type_)
+        if model is None:
             adapter: TypeAdapter[Any] = TypeAdapter(type_)
             validator, serializer = adapter.validator, adapter.serializer
+        else:
+            model.model_rebuild()
+            validator, serializer = model.__pydantic_validator__, model.__pydantic_serializer__
         self.decode = validator.validate_json
         self.encode = serializer.to_json
         self.from_strings = validator.validate_strings
+
+
+def _as_model(type_: Any) -> type[BaseModel] | None:
+    known: object = type_
+    return known if isinstance(known, type) and issubclass(known, BaseModel) else None
 
 
 @cache
