@@ -13,7 +13,7 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 serve: $(VENV)/.serve $(VENV)/.generated ## Set up, generate if needed, and start the default distribution (DISTRO=name|file)
-	$(BIN)/specstack models pull --default
+	$(BIN)/specstack models pull
 	$(BIN)/stack-serve $(DISTRO)
 
 test: $(VENV)/.dev ## Everything CI runs: lint, generated code is current, unit, contract and end-to-end tests
@@ -74,7 +74,7 @@ fuzz-deep: $(VENV)/.dev ## The contract test with many more cases per operation 
 	SPECSTACK_FUZZ_EXAMPLES=200 $(BIN)/python -m pytest tests/contract --timeout=3600 $(PYTEST_ARGS)
 
 models: $(VENV)/.serve ## Fetch the default model weights into the cache (about 120 MB, once)
-	$(BIN)/specstack models pull --default
+	$(BIN)/specstack models pull
 
 lock: $(VENV)/.dev ## Renew requirements/*.txt from pyproject.toml
 	$(PIP) install uv
