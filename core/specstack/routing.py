@@ -1,0 +1,432 @@
+"""Routing tables: which provider serves which resource, and under which id.
+
+One generic class over a `ResourceSpec`; the generated subclasses say how an entry looks to a
+client (`record`), how a client's registration reads (`registration`) and how a provider is asked
+for what it has (`discover`).
+"""
+
+import difflib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+from specstack.descriptors import ResourceSpec
+from specstack.discovery import Discovery, wait_for_first
+from specstack_wire import ApiError, Clock, RequestContext
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+Source = Literal["config", "registered", "discovered"]
+
+FIRST_WAIT = 2.0
+"""Seconds that a listing or an unknown id waits for providers that have not answered yet."""
+_LONGEST_COMPARED = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """A resource that somebody wants in the table: a client, the run config or a provider.
+
+    `identifier` is the id that requests will use, except where a provider announces it: then it is
+    the provider's own id. `provider_resource_id` None means the provider knows it under `identifier`;
+    `provider_id` None means the default provider.
+    """
+
+    identifier: str
+    provider_id: str | None = None
+    provider_resource_id: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    attributes: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A resource in the table. `created` is Unix time in seconds."""
+
+    identifier: str
+    provider_id: str
+    provider_resource_id: str
+    source: Source
+    created: int
+    metadata: Mapping[str, Any]
+    attributes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Route(Generic[P]):
+    """Where a call goes. `entry` is None for an id that was never registered but names its provider."""
+
+    provider: P
+    provider_id: str
+    provider_resource_id: str
+    entry: Entry | None
+
+
+@dataclass(frozen=True, slots=True)
+class Member(Generic[P]):
+    """A provider that takes part in a table; `discovers` says whether it can list its own resources."""
+
+    provider: P
+    discovers: bool = False
+
+
+class RoutingTable(Generic[R, P]):
+    """The resources of one kind. In memory; every method takes the caller's context.
+
+    Ids: what the run config or a client registers is named as given; what a provider announces is
+    named `provider_id/id` (where the resource is provider-prefixed) and answers to its bare id too,
+    as long as one provider has it. `provider_id/anything` reaches that provider even unannounced.
+
+    Errors raised are the resource's own (`not_found`, `conflict`, `wrong_attribute`) and those of the
+    roles `invalid`, `provider_not_found` and `provider_required`.
+    """
+
+    resource: ClassVar[ResourceSpec]
+
+    def __init__(
+        self,
+        members: Mapping[str, Member[P]],
+        *,
+        roles: Mapping[str, type[ApiError]],
+        clock: Clock,
+        log: logging.Logger,
+        default: str | None = None,
+    ) -> None:
+        self._members = dict(members)
+        self._roles = roles
+        self._clock = clock
+        self._default = default or (next(iter(members)) if len(members) == 1 else None)
+        self._own: dict[str, Entry] = {}
+        self._entries: dict[str, Entry] = {}
+        self._routes: dict[str, Route[P]] = {}
+        self._ambiguous: dict[str, list[str]] = {}
+        self._first_seen: dict[str, int] = {}
+        self._discoveries = {
+            provider_id: self._discovery(provider_id, member.provider, log)
+            for provider_id, member in members.items()
+            if member.discovers
+        }
+
+    def record(self, entry: Entry) -> R:
+        """The entry as clients see it. Generated."""
+        raise NotImplementedError
+
+    def registration(self, body: Any) -> Registration:
+        """What a client's register request, or an item of the run config, asks for. Generated."""
+        raise NotImplementedError
+
+    async def discover(self, ctx: RequestContext, provider: P) -> Sequence[Registration]:
+        """What a provider has, by the resource's discovery hook. Generated where there is one."""
+        return ()
+
+    # -- lookups ---------------------------------------------------------------------------
+
+    async def resolve(
+        self,
+        ctx: RequestContext,
+        identifier: str,
+        *,
+        param: str | None = None,
+        requires: Mapping[str, Sequence[str]] | None = None,
+    ) -> Route[P]:
+        """The provider that serves `identifier` and its own id for it.
+
+        `requires` names attribute values of which one must hold; `param` is the request field to
+        blame. Raises the resource's `not_found` or `wrong_attribute`.
+        """
+        route = self._routes.get(identifier)
+        if route is None:
+            route = await self._resolve_unknown(identifier, param)
+        if requires and route.entry is not None:
+            self._check(route.entry, identifier, requires, param)
+        return route
+
+    async def get(self, ctx: RequestContext, identifier: str, *, param: str | None = None) -> R:
+        """One resource as clients see it. Raises the resource's `not_found`."""
+        return self.record(await self.entry(ctx, identifier, param=param))
+
+    async def entry(self, ctx: RequestContext, identifier: str, *, param: str | None = None) -> Entry:
+        """One entry by id or alias. Raises the resource's `not_found`."""
+        route = self._routes.get(identifier)
+        if route is None:
+            await wait_for_first(self._discoveries.values(), FIRST_WAIT)
+            route = self._routes.get(identifier)
+        if route is None or route.entry is None:
+            raise self._unknown(identifier, param)
+        return route.entry
+
+    async def list(self, ctx: RequestContext) -> list[R]:
+        """All resources as clients see them; waits briefly for providers that never answered."""
+        return [self.record(entry) for entry in await self.entries(ctx)]
+
+    async def entries(self, ctx: RequestContext) -> Sequence[Entry]:
+        """All entries in the order of their ids; waits like `list`."""
+        await wait_for_first(self._discoveries.values(), FIRST_WAIT)
+        return self.known()
+
+    def known(self) -> Sequence[Entry]:
+        """The entries known now, without asking anybody."""
+        return tuple(self._entries.values())
+
+    def providers(self) -> Mapping[str, P]:
+        """The providers that take part, by id."""
+        return {provider_id: member.provider for provider_id, member in self._members.items()}
+
+    def choose(
+        self, ctx: RequestContext, provider_id: str | None, *, param: str | None = None
+    ) -> tuple[str, P]:
+        """The provider for a new resource: the one asked for, or the default.
+
+        Raises the roles `provider_not_found` or `provider_required`.
+        """
+        if provider_id is None:
+            if self._default is not None:
+                return self._default, self._members[self._default].provider
+            names = ", ".join(self._members) or "none is configured"
+            text = f"Name the provider that the {self.resource.name} is for (providers: {names})."
+            raise self._roles["provider_required"](text, param=param)
+        member = self._members.get(provider_id)
+        if member is None:
+            close = difflib.get_close_matches(provider_id[:_LONGEST_COMPARED], list(self._members), 1)
+            names = (
+                f"did you mean '{close[0]}'?"
+                if close
+                else f"there are: {', '.join(self._members) or 'none'}."
+            )
+            text = f"No provider '{_short(provider_id)}' serves {self.resource.plural}; {names}"
+            raise self._roles["provider_not_found"](text, param=param)
+        return provider_id, member.provider
+
+    # -- changes ---------------------------------------------------------------------------
+
+    async def register(
+        self,
+        ctx: RequestContext,
+        wanted: Registration,
+        *,
+        source: Source = "registered",
+        param: str | None = None,
+    ) -> R:
+        """Enter a resource; the same registration twice is fine.
+
+        Raises `conflict` when the id names something else already, and the roles `provider_not_found`,
+        `provider_required` and `invalid` (an attribute value that does not exist).
+        """
+        return self.record(self.add(ctx, wanted, source=source, param=param))
+
+    def add(
+        self,
+        ctx: RequestContext,
+        wanted: Registration,
+        *,
+        source: Source = "registered",
+        param: str | None = None,
+    ) -> Entry:
+        """`register`, giving the entry."""
+        provider_id = wanted.provider_id
+        prefix, slash, _ = wanted.identifier.partition("/")
+        if provider_id is None and self._prefixed and slash and prefix in self._members:
+            provider_id = prefix
+        provider_id, _ = self.choose(ctx, provider_id, param="provider_id")
+        bare = wanted.identifier.removeprefix(f"{provider_id}/") if self._prefixed else wanted.identifier
+        entry = self._entry(wanted, wanted.identifier, bare, provider_id, source)
+        existing = self._entries.get(entry.identifier)
+        if existing is not None and existing.source != "discovered":
+            if replace(entry, source=existing.source) == existing:
+                return existing
+            raise self._taken(existing, param)
+        if existing is not None and _place(existing) != _place(entry):
+            raise self._taken(existing, param)
+        self._own[entry.identifier] = entry
+        self._rebuild()
+        return entry
+
+    async def unregister(self, ctx: RequestContext, identifier: str, *, param: str | None = None) -> Entry:
+        """Remove a registered resource. Raises `not_found`, or `conflict` for one that is not its own."""
+        entry = await self.entry(ctx, identifier, param=param)
+        if entry.source == "discovered":
+            raise self._kept(entry, f"its provider '{entry.provider_id}' announces it", param)
+        if entry.source == "config":
+            raise self._kept(entry, "it stands in the run config; remove it there", param)
+        del self._own[entry.identifier]
+        self._rebuild()
+        return entry
+
+    async def removable(self, ctx: RequestContext, identifier: str, *, param: str | None = None) -> Route[P]:
+        """The route of a resource that is about to be deleted at its provider.
+
+        Raises `not_found`, or `conflict` for one that the run config names.
+        """
+        entry = await self.entry(ctx, identifier, param=param)
+        if entry.source == "config":
+            raise self._kept(entry, "it stands in the run config; remove it there", param)
+        return self._routes[entry.identifier]
+
+    def forget(self, ctx: RequestContext, route: Route[P]) -> None:
+        """Take out what its provider has deleted."""
+        if route.entry is None:
+            return
+        if self._own.pop(route.entry.identifier, None) is None:
+            discovery = self._discoveries[route.provider_id]
+            gone = route.provider_resource_id
+            discovery.found = tuple(one for one in discovery.found if _own_id(one) != gone)
+        self._rebuild()
+
+    async def refresh(self, ctx: RequestContext) -> None:
+        """Ask every provider that can tell what it has, in parallel, and wait for the answers."""
+        tasks = [one.start() for one in self._discoveries.values()]
+        for task in tasks:
+            await task
+
+    def refresh_soon(self) -> None:
+        """Start the first discovery in the background."""
+        for one in self._discoveries.values():
+            one.start()
+
+    async def stop(self) -> None:
+        """End background work."""
+        for one in self._discoveries.values():
+            await one.stop()
+
+    # -- inside ----------------------------------------------------------------------------
+
+    @property
+    def _prefixed(self) -> bool:
+        return self.resource.id_style == "provider-prefixed"
+
+    def _discovery(self, provider_id: str, provider: P, log: logging.Logger) -> Discovery[Registration]:
+        async def ask() -> Sequence[Registration]:
+            # A cache that all callers share must not be filled with one caller's credentials.
+            ctx = RequestContext(request_id=f"discover-{provider_id}", operation=self.resource.discover or "")
+            return await self.discover(ctx, provider)
+
+        return Discovery(provider_id, ask, self._rebuild, log)
+
+    def _entry(
+        self, wanted: Registration, identifier: str, bare: str, provider_id: str, source: Source
+    ) -> Entry:
+        return Entry(
+            identifier=identifier,
+            provider_id=provider_id,
+            provider_resource_id=wanted.provider_resource_id or bare,
+            source=source,
+            created=self._first_seen.setdefault(identifier, self._clock.created()),
+            metadata=dict(wanted.metadata),
+            attributes=self._attributes(wanted, strict=source != "discovered"),
+        )
+
+    def _attributes(self, wanted: Registration, *, strict: bool) -> dict[str, str]:
+        attributes = {name: values[0] for name, values in self.resource.attributes.items()}
+        for name, value in wanted.attributes.items():
+            allowed = self.resource.attributes.get(name, ())
+            if value in allowed:
+                attributes[name] = value
+            elif strict:
+                text = f"'{name}' of a {self.resource.name} is one of: {', '.join(allowed)}."
+                raise self._roles["invalid"](text, param=name)
+        return attributes
+
+    def _rebuild(self) -> None:
+        """Make the lookup tables anew. Own entries hide announced ones of the same id."""
+        entries = dict(self._own)
+        bare: dict[str, list[str]] = {}
+        for provider_id, discovery in self._discoveries.items():
+            for found in discovery.found:
+                own_id = found.identifier
+                identifier = f"{provider_id}/{own_id}" if self._prefixed else own_id
+                entries.setdefault(
+                    identifier, self._entry(found, identifier, own_id, provider_id, "discovered")
+                )
+                bare.setdefault(own_id, []).append(identifier)
+        routes = {key: self._route(entry) for key, entry in entries.items()}
+        if self._prefixed:
+            for key, entry in self._own.items():
+                routes.setdefault(f"{entry.provider_id}/{key}", routes[key])
+            for own_id, identifiers in bare.items():
+                if len(identifiers) == 1:
+                    routes.setdefault(own_id, routes[identifiers[0]])
+        self._ambiguous = {
+            own_id: ids for own_id, ids in bare.items() if len(ids) > 1 and own_id not in routes
+        }
+        self._entries, self._routes = dict(sorted(entries.items())), routes
+
+    def _route(self, entry: Entry) -> Route[P]:
+        provider = self._members[entry.provider_id].provider
+        return Route(provider, entry.provider_id, entry.provider_resource_id, entry)
+
+    async def _resolve_unknown(self, identifier: str, param: str | None) -> Route[P]:
+        provider_id, slash, rest = identifier.partition("/")
+        member = self._members.get(provider_id) if self._prefixed and slash and rest else None
+        if member is not None:
+            return Route(member.provider, provider_id, rest, None)
+        await wait_for_first(self._discoveries.values(), FIRST_WAIT)
+        route = self._routes.get(identifier)
+        if route is None:
+            raise self._unknown(identifier, param)
+        return route
+
+    def _check(
+        self, entry: Entry, identifier: str, requires: Mapping[str, Sequence[str]], param: str | None
+    ) -> None:
+        for name, allowed in requires.items():
+            actual = entry.attributes.get(name, "")
+            if actual not in allowed:
+                raise self._error(
+                    self.resource.wrong_attribute,
+                    f"The {self.resource.name} '{identifier}' has {name} '{actual}'; "
+                    f"this operation needs {' or '.join(allowed)}.",
+                    param,
+                )
+
+    def _taken(self, existing: Entry, param: str | None) -> Exception:
+        text = (
+            f"The {self.resource.name} '{existing.identifier}' exists already with other values, "
+            f"at the provider '{existing.provider_id}'; unregister it first or choose another id."
+        )
+        return self._error(self.resource.conflict, text, param)
+
+    def _kept(self, entry: Entry, reason: str, param: str | None) -> Exception:
+        text = f"The {self.resource.name} '{entry.identifier}' cannot be removed here: {reason}."
+        return self._error(self.resource.conflict, text, param)
+
+    def _unknown(self, identifier: str, param: str | None) -> Exception:
+        kind, shown = self.resource.name, _short(identifier)
+        if several := self._ambiguous.get(identifier):
+            text = f"Several providers have the {kind} '{shown}'; use {_quoted(several, 'or')}."
+            return self._error(self.resource.not_found, text, param)
+        text = f"The {kind} '{shown}' does not exist."
+        known = list(self._routes)
+        close = (
+            difflib.get_close_matches(identifier, known, 3, 0.5)
+            if len(identifier) <= _LONGEST_COMPARED
+            else []
+        )
+        if close:
+            text += f" Did you mean {_quoted(close, 'or')}?"
+        elif self._entries:
+            text += f" Known are, for example, {_quoted(list(self._entries)[:3], 'and')}."
+        else:
+            text += f" No {self.resource.plural} are known: see the providers' health, or register one."
+        return self._error(self.resource.not_found, text, param)
+
+    def _error(self, kind: type[Exception], message: str, param: str | None) -> Exception:
+        return kind(message, param=param) if issubclass(kind, ApiError) else kind(message)
+
+
+def _own_id(found: Registration) -> str:
+    return found.provider_resource_id or found.identifier
+
+
+def _place(entry: Entry) -> tuple[str, str]:
+    return entry.provider_id, entry.provider_resource_id
+
+
+def _quoted(names: Sequence[str], word: str) -> str:
+    quoted = [f"'{name}'" for name in names]
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} {word} {quoted[-1]}"
+
+
+def _short(identifier: str) -> str:
+    return identifier if len(identifier) <= _LONGEST_COMPARED else identifier[:_LONGEST_COMPARED] + "…"
