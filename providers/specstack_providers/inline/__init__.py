@@ -1,0 +1,1 @@
+"""Providers that do their work in this process."""

@@ -1,0 +1,1 @@
+"""Inference in this process: llama.cpp for text, ONNX Runtime for embeddings."""
