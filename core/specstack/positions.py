@@ -6,6 +6,7 @@ number with leading zeros. Duplicate keys are an error.
 
 import re
 from collections.abc import Hashable
+from collections.abc import Callable
 from typing import Any, cast
 
 import yaml
@@ -90,16 +91,6 @@ def scalar(text: str) -> Any:
     return text
 
 
-_RULES:
-        if pattern.match(text):
-            return _CONVERT[tag](text)
-    return text
-
-
-class _Loader(yaml.CSafeLoader):
-    yaml_implicit_resolvers = _resolvers()
-
-
 _RULES: list[tuple[str, re.Pattern[str], str]] = [
     ("null", re.compile(r"^(?:~|null|Null|NULL|)$"), "~nN\0"),
     ("bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), "tTfF"),
@@ -111,9 +102,9 @@ _RULES: list[tuple[str, re.Pattern[str], str]] = [
     ),
     ("merge", re.compile(r"^<<$"), "<"),
 ]
-_CONVERT: dict[str, Any] = {
-    "null": lambda _: None,  # pyright: ignore[reportUnknownLambdaType]
-    "bool": lambda text: text.lower() == "true",  # pyright: ignore
+_CONVERT: dict[str, Callable[[str], Any]] = {
+    "null": lambda text: None,
+    "bool": lambda text: text.lower() == "true",
     "int": int,
     "float": float,
     "merge": str,
@@ -127,6 +118,10 @@ def _resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
         for char in first:
             found.setdefault("" if char == "\0" else char, []).append((f"tag:yaml.org,2002:{tag}", pattern))
     return found
+
+
+class _Loader(yaml.CSafeLoader):
+    yaml_implicit_resolvers = _resolvers()
 
 
 def _value(loader: _Loader, node: yaml.Node, above: tuple[yaml.Node, ...]) -> Any:
@@ -151,7 +146,7 @@ def _value(loader: _Loader, node: yaml.Node, above: tuple[yaml.Node, ...]) -> An
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode, above: tuple[yaml.Node, ...]) -> Map:
-    seen: dict[Hashable, int] = {}
+    seen: dict[str, int] = {}
     for key, _ in node.value:
         line = key.start_mark.line + 1
         if not isinstance(key, yaml.ScalarNode):
