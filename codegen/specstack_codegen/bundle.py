@@ -26,7 +26,8 @@ class Spec:
     """A whole spec folder, read and merged.
 
     `openapi` is the bundle: x- extensions (aliases too) are still in it, refs are local. `apis` maps the API's name to
-    its own file. Files that a spec folder does not have are empty Maps (`deviations`: None).
+    its own file, `files` every file that was read. Files that a spec folder does not have are empty Maps (`deviations`:
+    None). `references` says which OpenAPI file refers to which other one, and where it does so first.
     """
 
     root: Path
@@ -43,6 +44,7 @@ class Spec:
     sources: dict[str, str] = field(default_factory=dict[str, str])
     files: dict[str, Map] = field(default_factory=dict[str, Map])
     faults: list[SpecError] = field(default_factory=list[SpecError])
+    references: dict[str, dict[str, Position]] = field(default_factory=dict[str, dict[str, Position]])
 
     @cached_property
     def nodes(self) -> list[Node]:
@@ -75,7 +77,9 @@ def read_spec(root: Path) -> Spec:
     documents = {path.stem: _read(spec, path) for path in sorted((root / "openapi").glob("*.yaml"))}
     if not documents:
         pos = Position(display_path(root / "openapi", root), 1, 1)
-        hint = "a spec has one OpenAPI document per API in openapi/<api>.yaml; check the path given with --spec"
+        hint = (
+            "a spec has one OpenAPI document per API in openapi/<api>.yaml; check the path given with --spec"
+        )
         spec.faults.append(SpecError("empty-spec", pos, "there is no OpenAPI document in this folder", hint))
     spec.apis = {stem: document for stem, document in documents.items() if stem != COMMON}
     _Bundler(spec, documents).run()
@@ -194,14 +198,20 @@ class _Bundler:
             # a discriminator may map to a bare component name
             file, pointer = "", f"/components/schemas/{ref}"
         target = PurePosixPath(file).stem if file else stem
+        if target != stem and target in self.documents:
+            self.spec.references.setdefault(stem, {}).setdefault(target, pos)
         parts = pointer.split("/")
         if len(parts) != 4 or parts[:2] != ["", "components"]:
             hint = "refer to a named component: [<file>.yaml]#/components/<section>/<name>"
             self.unresolved(ref, pos, "does not point at a named component", hint)
         elif target not in self.documents:
-            hint = _close(target, self.documents, "the files are") or "every file stands in openapi/<name>.yaml"
+            hint = (
+                _close(target, self.documents, "the files are") or "every file stands in openapi/<name>.yaml"
+            )
             self.unresolved(ref, pos, f"names the file {file!r}, which does not exist", hint)
-        elif self.documents[target] and parts[3] not in self.documents[target].map("components").map(parts[2]):
+        elif self.documents[target] and parts[3] not in self.documents[target].map("components").map(
+            parts[2]
+        ):
             self.unresolved(ref, pos, "leads nowhere", self.where_is(parts[2], parts[3], target))
         return "#" + pointer
 

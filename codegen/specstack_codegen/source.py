@@ -214,14 +214,18 @@ def read_yaml(path: Path, root: Path) -> tuple[Map, list[SpecError]]:
         return Map(pos=Position(file, 1, 1)), [_syntax_error(file, error)]
     except yaml.YAMLError as error:
         hint = "save the file as UTF-8 text without control characters"
-        return Map(pos=Position(file, 1, 1)), [SpecError("yaml-syntax", Position(file, 1, 1), str(error), hint)]
+        return Map(pos=Position(file, 1, 1)), [
+            SpecError("yaml-syntax", Position(file, 1, 1), str(error), hint)
+        ]
     finally:
         loader.dispose()
     value = Map(pos=Position(file, 1, 1)) if node is None else reader.value(node)
     if isinstance(value, Map):
         return value, reader.faults
     message = "the top of a spec file must be a mapping"
-    reader.faults.append(SpecError("yaml-syntax", Position(file, 1, 1), message, "begin the file with `key: value`"))
+    reader.faults.append(
+        SpecError("yaml-syntax", Position(file, 1, 1), message, "begin the file with `key: value`")
+    )
     return Map(pos=Position(file, 1, 1)), reader.faults
 
 
@@ -259,4 +263,6 @@ def _syntax_error(file: str, error: yaml.MarkedYAMLError) -> SpecError:
     mark = error.problem_mark or error.context_mark
     pos = Position(file, mark.line + 1, mark.column + 1) if mark else Position(file, 1, 1)
     message = " ".join(part for part in (error.context, error.problem) if part)
-    return SpecError("yaml-syntax", pos, message, "check indentation, quotes and colons on this line and the one above")
+    return SpecError(
+        "yaml-syntax", pos, message, "check indentation, quotes and colons on this line and the one above"
+    )

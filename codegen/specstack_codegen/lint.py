@@ -1,0 +1,27 @@
+"""Check a spec against every lint rule; all faults at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from specstack_codegen.bundle import Spec, read_spec
+from specstack_codegen.lint_rules import extensions, loading
+from specstack_codegen.lint_rules.registry import RULES
+from specstack_codegen.source import SpecError, SpecErrors
+
+# importing a module registers its rules
+RULE_MODULES = (loading, extensions)
+
+
+def lint(spec: Spec) -> list[SpecError]:
+    """Every fault of `spec`, in file order, those found while reading and merging it included."""
+    return SpecErrors(error for rule in RULES.values() for error in rule.errors(spec)).errors
+
+
+def checked_spec(root: Path) -> Spec:
+    """Read the spec folder `root` and check it; raises SpecErrors with every fault there is."""
+    spec = read_spec(root)
+    errors = lint(spec)
+    if errors:
+        raise SpecErrors(errors)
+    return spec

@@ -1,0 +1,96 @@
+"""Rules about x- extensions and about the form of every other spec file, driven by the JSON Schemas in spec/meta."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from specstack_codegen.bundle import Spec
+from specstack_codegen.lint_rules import home, json_schema
+from specstack_codegen.lint_rules.registry import Finding, close, rule
+from specstack_codegen.source import Map
+from specstack_codegen.walk import FIELDS, Node, walk
+
+
+def _nodes(spec: Spec) -> Iterator[Node]:
+    """The bundle's objects, and the root of every API file, which the bundle does not keep."""
+    for document in spec.apis.values():
+        yield Node("root", document, ())
+    yield from (node for node in spec.nodes if node.kind != "root")
+
+
+@rule("unknown-extension")
+def unknown_extension(spec: Spec) -> Iterator[Finding]:
+    """An x- key is one of those in spec/meta/extensions.json and stands where that file allows it."""
+    known = cast("dict[str, dict[str, Any]]", home.meta(spec, "extensions")["extensions"])
+    for node in _nodes(spec):
+        for key in node.value:
+            if not key.startswith("x-"):
+                continue
+            pos = node.value.at(key)
+            if key not in known:
+                yield Finding(pos, f"there is no extension {key!r}", close(key, known))
+            elif node.kind not in known[key]["places"]:
+                places = " or ".join(known[key]["places"])
+                yield Finding(pos, f"{key} cannot stand in a {node.kind}", f"put it into a {places}")
+
+
+@rule("extension-schema")
+def extension_schema(spec: Spec) -> Iterator[Finding]:
+    """The value of an x- extension has the form that spec/meta/extensions.json gives it."""
+    schemas = home.extension_schemas(spec)
+    for node in _nodes(spec):
+        for key, value in node.value.items():
+            if key in schemas:
+                yield from json_schema.findings(value, schemas[key], node.value.at(key), key)
+
+
+@rule("unknown-keyword")
+def unknown_keyword(spec: Spec) -> Iterator[Finding]:
+    """An OpenAPI object has only the keywords that OpenAPI 3.2 gives it; a misspelt one would be ignored."""
+    for node in _nodes(spec):
+        allowed = FIELDS.get(node.kind)
+        if allowed is None or node.ref:
+            continue
+        for key in node.value:
+            if key not in allowed and not key.startswith("x-"):
+                yield Finding(node.value.at(key), f"{_article(node.kind)} has no keyword {key!r}", close(key, allowed))
+
+
+def _article(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
+@rule("file-schema")
+def file_schema(spec: Spec) -> Iterator[Finding]:
+    """resources, services, errors, config and deviations.yaml have the form that spec/meta gives them."""
+    for kind in ("resources", "services", "errors", "config", "deviations"):
+        value = spec.files.get(f"{kind}.yaml")
+        if value:
+            yield from json_schema.findings(value, home.meta(spec, kind), value.pos, kind)
+
+
+@rule("provider-schema")
+def provider_schema(spec: Spec) -> Iterator[Finding]:
+    """A provider's file has the form of spec/meta/provider.json; its sample names settings that its config has."""
+    for provider in spec.providers.values():
+        if not provider:
+            continue
+        yield from json_schema.findings(provider, home.meta(spec, "provider"), provider.pos, "provider")
+        config = provider.map("config")
+        if config.get("additionalProperties") is not False:
+            continue
+        settings = cast("dict[str, Any]", config.map("properties"))
+        for key in provider.map("sample"):
+            if key not in settings:
+                pos = provider.map("sample").at(key)
+                yield Finding(pos, f"the sample sets {key!r}, which config does not have", close(key, settings))
+
+
+def config_schemas(spec: Spec) -> Iterator[Node]:
+    """The schemas of provider configs, of their per-request data and of the run config, nested ones too."""
+    for provider in spec.providers.values():
+        for key in ("config", "provider_data"):
+            if isinstance(provider.get(key), Map):
+                yield from walk(provider.map(key), "schema")
+    yield from (node for node in walk(spec.config) if node.kind == "schema")
