@@ -2,8 +2,6 @@
 
 import json
 import math
-import os
-from collections.abc import Iterator
 from itertools import combinations
 
 import httpx
@@ -13,20 +11,10 @@ from openai import OpenAI
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
 
 from specstack_client import Specstack
-from support.server import free_port, running_server
 
 pytestmark = [pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(240)]
 
-SWITCHES = ("OLLAMA_URL", "VLLM_URL", "OPENAI_API_KEY", "OPENAI_COMPATIBLE_URL", "SPECSTACK_GGUF")
 ASK: list[ChatCompletionMessageParam] = [{"role": "user", "content": "What is the capital of France? Answer in one sentence."}]
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    port = free_port()
-    env = {name: value for name, value in os.environ.items() if name not in SWITCHES}
-    with running_server(["--port", str(port)], port, env=env) as base:
-        yield base
 
 
 @pytest.fixture(scope="module")
