@@ -5,12 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from specstack_codegen.bundle import Spec, read_spec
-from specstack_codegen.lint_rules import extensions, loading
+from specstack_codegen.lint_rules import (
+    extensions,
+    files,
+    loading,
+    operations,
+    paths,
+    providers,
+    schemas,
+    serving,
+    unions,
+)
 from specstack_codegen.lint_rules.registry import RULES
 from specstack_codegen.source import SpecError, SpecErrors
 
 # importing a module registers its rules
-RULE_MODULES = (loading, extensions)
+RULE_MODULES = (loading, extensions, schemas, unions, operations, paths, serving, files, providers)
 
 
 def lint(spec: Spec) -> list[SpecError]:

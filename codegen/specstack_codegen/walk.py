@@ -78,12 +78,32 @@ GRAMMAR: dict[str, dict[str, tuple[str, str]]] = {
 }
 
 _DOC = {"summary", "description"}
-_VALUE = {"schema", "content", "example", "examples", "required", "deprecated", "description", "style", "explode"}
+_VALUE = {
+    "schema",
+    "content",
+    "example",
+    "examples",
+    "required",
+    "deprecated",
+    "description",
+    "style",
+    "explode",
+}
 
 # kind -> the keywords that OpenAPI 3.2 gives it; kinds that are not here are not checked
 FIELDS: dict[str, frozenset[str]] = {
     "root": frozenset(
-        {"openapi", "$self", "info", "jsonSchemaDialect", "servers", "paths", "components", "security", "tags"}
+        {
+            "openapi",
+            "$self",
+            "info",
+            "jsonSchemaDialect",
+            "servers",
+            "paths",
+            "components",
+            "security",
+            "tags",
+        }
         | {"webhooks", "externalDocs"}
     ),
     "components": frozenset({*GRAMMAR["components"], "callbacks"}),

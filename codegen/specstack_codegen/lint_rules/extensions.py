@@ -54,7 +54,9 @@ def unknown_keyword(spec: Spec) -> Iterator[Finding]:
             continue
         for key in node.value:
             if key not in allowed and not key.startswith("x-"):
-                yield Finding(node.value.at(key), f"{_article(node.kind)} has no keyword {key!r}", close(key, allowed))
+                yield Finding(
+                    node.value.at(key), f"{_article(node.kind)} has no keyword {key!r}", close(key, allowed)
+                )
 
 
 def _article(kind: str) -> str:
@@ -84,7 +86,9 @@ def provider_schema(spec: Spec) -> Iterator[Finding]:
         for key in provider.map("sample"):
             if key not in settings:
                 pos = provider.map("sample").at(key)
-                yield Finding(pos, f"the sample sets {key!r}, which config does not have", close(key, settings))
+                yield Finding(
+                    pos, f"the sample sets {key!r}, which config does not have", close(key, settings)
+                )
 
 
 def config_schemas(spec: Spec) -> Iterator[Node]:

@@ -51,7 +51,8 @@ def extension_schemas(spec: Spec) -> dict[str, dict[str, Any]]:
 def _extension_schemas(root: Path) -> dict[str, dict[str, Any]]:
     document = _load(root / "meta" / "extensions.json")
     return {
-        name: {"$defs": document["$defs"], **extension["schema"]} for name, extension in document["extensions"].items()
+        name: {"$defs": document["$defs"], **extension["schema"]}
+        for name, extension in document["extensions"].items()
     }
 
 
@@ -68,7 +69,12 @@ def error_classes(spec: Spec) -> set[str]:
 def error_codes(spec: Spec) -> set[str]:
     """The codes that errors may carry."""
     tables = error_tables(spec)
-    return {kind.text("code") for table in tables for kind in table.map("errors").values() if isinstance(kind, Map)}
+    return {
+        kind.text("code")
+        for table in tables
+        for kind in table.map("errors").values()
+        if isinstance(kind, Map)
+    }
 
 
 def envelopes(spec: Spec) -> set[str]:

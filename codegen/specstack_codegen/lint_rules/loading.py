@@ -62,7 +62,11 @@ def api_name(spec: Spec) -> Iterator[Finding]:
     common = spec.files.get(f"openapi/{COMMON}.yaml")
     if common is not None and common.map("paths"):
         pos = common.at("paths")
-        yield Finding(pos, "common.yaml has operations", "move them to the file of their API; common.yaml is shared parts")
+        yield Finding(
+            pos,
+            "common.yaml has operations",
+            "move them to the file of their API; common.yaml is shared parts",
+        )
 
 
 @rule("api-cycle")
@@ -74,7 +78,9 @@ def api_cycle(spec: Spec) -> Iterator[Finding]:
         for target, pos in spec.references.get(stem, {}).items():
             if target in way:
                 loop = " -> ".join([*way[way.index(target) :], target])
-                hint = "move the shared component to common.yaml, or to the file that needs nothing of the other"
+                hint = (
+                    "move the shared component to common.yaml, or to the file that needs nothing of the other"
+                )
                 yield _cycle(pos, loop, hint)
             elif target not in done:
                 yield from visit(target, [*way, target])
