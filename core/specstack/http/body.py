@@ -1,0 +1,155 @@
+"""Request bodies: media type, size limit, JSON and urlencoded forms. Multipart has its own module."""
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, cast
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from specstack.descriptors import Body
+from specstack.http.errors import ClientGone, ErrorTable
+from specstack.http.faults import describe, json_fault
+from specstack.http.forms import FormBuilder
+from specstack.http.params import pairs_of
+from specstack_wire import codec_of
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Headers = Mapping[bytes, bytes]
+
+_SMALL = 4096
+
+
+def media_type_of(headers: Headers) -> str:
+    """The request's media type without parameters, lower-case; "" when there is none."""
+    value = headers.get(b"content-type", b"")
+    return value.partition(b";")[0].strip().lower().decode("latin-1")
+
+
+def declared_length(headers: Headers) -> int | None:
+    """The length in bytes that the client announced."""
+    value = headers.get(b"content-length")
+    return int(value) if value is not None and value.isdigit() else None
+
+
+def refuse_too_large(errors: ErrorTable, limit: int) -> Exception:
+    """The error for a body of more than `limit` bytes."""
+    message = f"The request body is larger than the {limit} bytes that this operation accepts."
+    return errors.error("too_large", message)
+
+
+class BodySource:
+    """The bytes of one request's body, counted against its limit as they come.
+
+    Raises the `too_large` error, at once when the announced length says so, and `ClientGone`.
+    """
+
+    __slots__ = ("_errors", "_left", "_limit", "_receive")
+
+    def __init__(self, receive: Receive, headers: Headers, limit: int, errors: ErrorTable) -> None:
+        length = declared_length(headers)
+        if length is not None and length > limit:
+            raise refuse_too_large(errors, limit)
+        self._receive = receive
+        self._limit = limit
+        self._left = limit
+        self._errors = errors
+
+    async def next(self) -> tuple[bytes, bool]:
+        """The next piece and whether more follow."""
+        message = await self._receive()
+        if message["type"] != "http.request":
+            raise ClientGone
+        piece = cast(bytes, message.get("body", b""))
+        self._left -= len(piece)
+        if self._left < 0:
+            raise refuse_too_large(self._errors, self._limit)
+        return piece, message.get("more_body", False)
+
+    async def whole(self) -> bytes:
+        """The whole body."""
+        piece, more = await self.next()
+        if not more:
+            return piece
+        pieces = [piece]
+        while more:
+            piece, more = await self.next()
+            pieces.append(piece)
+        return b"".join(pieces)
+
+
+class JsonReader:
+    """Reads and validates the JSON body of one operation."""
+
+    __slots__ = ("_body", "_decode", "_errors", "_exact", "_limit")
+
+    def __init__(self, body: Body, limit: int, errors: ErrorTable) -> None:
+        self._body = body
+        self._decode = codec_of(body.model).decode
+        self._limit = limit
+        self._errors = errors
+        self._exact = body.media[0].encode()
+
+    async def read(self, receive: Receive, headers: Headers) -> tuple[bytes, Any]:
+        """The bytes as received and the model; b"" and None for an absent optional body."""
+        raw = await BodySource(receive, headers, self._limit, self._errors).whole()
+        if not raw and not self._body.required:
+            return raw, None
+        content_type = headers.get(b"content-type")
+        if content_type != self._exact:
+            check_media(self._body, headers, raw, self._errors)
+        try:
+            body = self._decode(raw)
+        except ValidationError as exc:
+            raise _explained(exc, raw, self._errors) from None
+        if b"N" in raw or b"I" in raw:
+            _refuse_constants(raw, self._errors)
+        return raw, body
+
+
+def check_media(body: Body, headers: Headers, raw: bytes | None, errors: ErrorTable) -> str:
+    """The media type of the request. Raises `unsupported_media` when the operation does not take it.
+
+    `raw` is the body where it was read already: an absent one is told as such.
+    """
+    media = media_type_of(headers)
+    if media in body.media:
+        return media
+    if raw == b"" and not media:
+        raise errors.error("invalid", "This operation needs a request body.")
+    takes = " or ".join(body.media)
+    gave = f"not {media}" if media else "and the request has no content-type header"
+    raise errors.error("unsupported_media", f"This operation takes {takes}, {gave}.")
+
+
+def _explained(exc: ValidationError, raw: bytes, errors: ErrorTable) -> Exception:
+    if not raw:
+        return errors.error("invalid", "This operation needs a request body.")
+    broken = json_fault(exc)
+    if broken is not None:
+        return errors.error("malformed", f"The request body is no valid JSON: {broken}.")
+    message, path = describe(exc, from_json(raw))
+    return errors.error("invalid", message, param=path)
+
+
+def _refuse_constants(raw: bytes, errors: ErrorTable) -> None:
+    """Raises `malformed` for NaN and infinities, which the validator lets pass but JSON does not know."""
+    if len(raw) < _SMALL and b"NaN" not in raw and b"Infinity" not in raw:
+        return
+    try:
+        from_json(raw, allow_inf_nan=False)
+    except ValueError:
+        message = "The request body is no valid JSON: NaN and Infinity are no JSON numbers."
+        raise errors.error("malformed", message) from None
+
+
+async def read_urlencoded(source: BodySource, form: FormBuilder, errors: ErrorTable) -> Any:
+    """The model of an `application/x-www-form-urlencoded` body."""
+    raw = await source.whole()
+    try:
+        raw.decode("ascii")
+        pairs = pairs_of(raw)
+    except ValueError:
+        raise errors.error("malformed", "The request body is no valid urlencoded form.") from None
+    for name, text in pairs:
+        form.add(name, text)
+    return form.build()

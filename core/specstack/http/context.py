@@ -1,0 +1,79 @@
+"""What a request's headers say about the call, and ids for requests."""
+
+import json
+import random
+import re
+import time
+from collections.abc import Mapping
+from typing import Any, cast
+
+from specstack.descriptors import Variant
+from specstack.http.errors import ErrorTable
+from specstack_wire import RequestContext
+
+_SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_PROVIDER_DATA = (b"x-stack-provider-data", b"x-llamastack-provider-data", b"x-ogx-provider-data")
+_NOTHING: Mapping[str, Any] = {}
+
+_random_bits = random.getrandbits
+
+
+def request_id_of(headers: Mapping[bytes, bytes]) -> str:
+    """The client's own `x-request-id` when it is a plain short token, else a new id."""
+    given = headers.get(b"x-request-id")
+    if given is not None and _SANE_ID.fullmatch(given):
+        return given.decode()
+    return f"req_{_random_bits(96):024x}"
+
+
+def context_of(
+    headers: Mapping[bytes, bytes], request_id: str, operation: str, timeout: float | None, errors: ErrorTable
+) -> RequestContext:
+    """The context of a call. Raises the `invalid` error for provider data that is no JSON object."""
+    trace = headers.get(b"traceparent")
+    key = headers.get(b"idempotency-key")
+    return RequestContext(
+        request_id,
+        operation,
+        provider_data=_provider_data(headers, errors),
+        headers=_NOTHING,
+        deadline=None if timeout is None else time.time() + timeout,
+        trace=None if trace is None else trace.decode("latin-1"),
+        idempotency_key=None if key is None else key.decode("latin-1"),
+    )
+
+
+def _provider_data(headers: Mapping[bytes, bytes], errors: ErrorTable) -> Mapping[str, Any]:
+    for name in _PROVIDER_DATA:
+        if name not in headers:
+            continue
+        try:
+            data = json.loads(headers[name])
+        except (ValueError, RecursionError):
+            data = None
+        if isinstance(data, dict):
+            return cast("dict[str, Any]", data)
+        # The value may hold credentials, so it is not repeated.
+        shown = name.decode()
+        raise errors.error("invalid", f"The header {shown} must be a JSON object.", param=shown)
+    return _NOTHING
+
+
+class VariantChoice:
+    """Chooses the reply form that a request's headers ask for; the first match wins."""
+
+    __slots__ = ("_rules",)
+
+    def __init__(self, variants: tuple[Variant, ...]) -> None:
+        self._rules = [
+            (item.name, item.header.lower().encode(), None if item.value is None else re.compile(item.value))
+            for item in variants
+        ]
+
+    def of(self, headers: Mapping[bytes, bytes]) -> str:
+        """The variant's name, or "" for the ordinary reply form."""
+        for name, header, pattern in self._rules:
+            value = headers.get(header)
+            if value is not None and (pattern is None or pattern.search(value.decode("latin-1"))):
+                return name
+        return ""

@@ -1,0 +1,108 @@
+"""The ASGI app of a server: the trie in front, a FastAPI app for everything that is not in the spec."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.routing import BaseRoute, Match
+
+from specstack.http.context import request_id_of
+from specstack.http.endpoint import Endpoint, refuse_method
+from specstack.http.errors import error_reply
+from specstack.http.reply import Send, send_error
+from specstack.http.settings import HttpSettings
+from specstack.http.trie import Trie
+from specstack.http.websocket import reject
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class SpecApp:
+    """Serves the spec's operations by the trie and leaves other paths to `inner`, a FastAPI app.
+
+    `documents` are fixed replies by path. Lifespan events go to `inner`.
+    """
+
+    def __init__(
+        self,
+        endpoints: Iterable[Endpoint],
+        settings: HttpSettings,
+        inner: FastAPI,
+        documents: Mapping[str, AsgiApp],
+    ) -> None:
+        self.endpoints = tuple(endpoints)
+        for endpoint in self.endpoints:
+            endpoint.bind(settings)
+        self.settings = settings
+        self.inner = inner
+        self._trie = Trie(self.endpoints)
+        self._documents = dict(documents)
+
+    def openapi(self) -> dict[str, Any]:
+        """The bundled spec."""
+        return self.inner.openapi()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one connection."""
+        kind = scope["type"]
+        if kind == "lifespan":
+            await self.inner(scope, receive, send)
+            return
+        path: str = scope["path"]
+        raw_path: bytes | None = scope.get("raw_path")
+        if root := scope.get("root_path"):
+            path = path.removeprefix(root) or "/"
+            raw_path = None if raw_path is None else raw_path.removeprefix(root.encode()) or b"/"
+        leaf, values = self._trie.find(path, raw_path)
+        if leaf is not None and kind == "http":
+            endpoint = leaf.methods.get(scope["method"])
+            if endpoint is None:
+                await refuse_method(list(leaf.methods.values()), self.settings, scope, send)
+                return
+            scope["path_params"] = values
+            await endpoint(scope, receive, send)
+        elif leaf is not None and leaf.socket is not None:
+            scope["path_params"] = values
+            await leaf.socket(scope, receive, send)
+        elif path in self._documents and kind == "http":
+            await self._documents[path](scope, receive, send)
+        else:
+            await self._elsewhere(path, scope, receive, send)
+
+    async def _elsewhere(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """What a plug-in router serves, or an unknown path."""
+        if any(_serves(route, scope) for route in self.inner.routes):
+            await self.inner(scope, receive, _with_request_id(scope, send))
+            return
+        errors = self.settings.errors
+        request_id = request_id_of(dict(scope["headers"]))
+        envelope = errors.envelope(self._trie.envelope_near(path) or errors.default_envelope)
+        close = " or ".join(dict.fromkeys(self._trie.close_to(path)))
+        hint = f"did you mean {close}?" if close else "GET /openapi.json lists what it serves."
+        message = f"This server has nothing at {path}; {hint}"
+        reply = error_reply(errors.error("not_found", message), envelope, request_id)
+        if scope["type"] == "websocket":
+            await receive()
+            await reject(scope, send, reply, request_id)
+            return
+        await send_error(send, reply, request_id)
+
+
+def _serves(route: BaseRoute, scope: Scope) -> bool:
+    return route.matches(scope)[0] is not Match.NONE
+
+
+def _with_request_id(scope: Scope, send: Send) -> Send:
+    """Adds the request id to the reply of a route that does not know of it."""
+    request_id = request_id_of(dict(scope["headers"])).encode()
+
+    async def tagged(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            headers = list(message.get("headers", ()))
+            if all(name != b"x-request-id" for name, _ in headers):
+                message = {**message, "headers": [*headers, (b"x-request-id", request_id)]}
+        await send(message)
+
+    return tagged

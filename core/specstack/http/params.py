@@ -1,0 +1,169 @@
+"""Path, query and header parameters: strings from the request, values of the declared types in the model."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
+from urllib.parse import parse_qsl
+
+from pydantic import BaseModel, ValidationError
+from typing_extensions import TypeAliasType
+
+from specstack.descriptors import Operation, Param
+from specstack.http.errors import ErrorTable
+from specstack.http.faults import describe
+
+_INTEGER = re.compile(r"-?[0-9]{1,400}")
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+
+Kinds = frozenset[type]
+
+
+def kinds_at(annotation: Any, keys: Sequence[str]) -> Kinds:
+    """The scalar types admitted at a place inside an annotated value, looking into unions and lists."""
+    reached = [annotation]
+    for key in keys:
+        reached = [inner for outer in reached for inner in _inside(outer, key)]
+    return frozenset(kind for place in reached for kind in _scalars(place))
+
+
+def _branches(annotation: Any) -> Iterator[Any]:
+    """The annotation without aliases, metadata and unions around it."""
+    if isinstance(annotation, TypeAliasType):
+        yield from _branches(annotation.__value__)
+        return
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _branches(get_args(annotation)[0])
+    elif origin in (Union, UnionType):
+        for argument in get_args(annotation):
+            yield from _branches(argument)
+    else:
+        yield annotation
+
+
+def _inside(annotation: Any, key: str) -> Iterator[Any]:
+    for branch in _branches(annotation):
+        if get_origin(branch) is dict:
+            yield get_args(branch)[1]
+        elif isinstance(branch, type) and issubclass(branch, BaseModel):
+            for name, info in branch.model_fields.items():
+                if (info.alias or name) == key:
+                    yield info.annotation
+
+
+def field_names(annotation: Any) -> Iterator[str]:
+    """The wire names of a model's fields; of all branches where the annotation is a union."""
+    for branch in _branches(annotation):
+        if isinstance(branch, type) and issubclass(branch, BaseModel):
+            yield from (info.alias or name for name, info in branch.model_fields.items())
+
+
+def _scalars(annotation: Any) -> Iterator[type]:
+    for branch in _branches(annotation):
+        origin = get_origin(branch)
+        if origin is Literal:
+            yield from (type(value) for value in get_args(branch))
+        elif origin is list:
+            yield from _scalars(get_args(branch)[0])
+        elif branch in (bool, int, float, str):
+            yield branch
+
+
+def scalar(text: str, kinds: Kinds) -> Any:
+    """`text` as the first of boolean, integer and number that the kinds admit; else the text itself.
+
+    A text that fits none stays a string, so that validation can say what was expected.
+    """
+    if bool in kinds and text in ("true", "false"):
+        return text == "true"
+    if int in kinds and _INTEGER.fullmatch(text):
+        return int(text)
+    if (float in kinds or int in kinds) and _NUMBER.fullmatch(text):
+        return float(text)
+    return text
+
+
+def pairs_of(query: bytes) -> list[tuple[str, str]]:
+    """Name and value of each field of a query string or form, percent-decoded, in order."""
+    return parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+
+
+def put_nested(target: dict[str, Any], keys: list[str], value: Any) -> None:
+    """Puts `value` into nested mappings; a later plain value or mapping replaces an earlier one."""
+    for key in keys[:-1]:
+        inner = target.get(key)
+        if not isinstance(inner, dict):
+            inner = target[key] = {}
+        target = cast("dict[str, Any]", inner)
+    target[keys[-1]] = value
+
+
+def bracket_keys(name: str) -> list[str]:
+    """`a[b][c]` as ["a", "b", "c"]; a name without well-formed brackets as itself."""
+    head, bracket, rest = name.partition("[")
+    if not head or not bracket or not rest.endswith("]"):
+        return [name]
+    return [head, *rest[:-1].split("][")]
+
+
+class ParamReader:
+    """Reads an operation's parameters into its parameter model."""
+
+    __slots__ = ("_errors", "_headers", "_kinds", "_model", "_path", "_query", "_validate")
+
+    def __init__(self, op: Operation, errors: ErrorTable) -> None:
+        model = cast("type[BaseModel]", op.params_model)
+        model.model_rebuild()
+        self._model = model
+        self._validate: Callable[[Any], Any] = model.__pydantic_validator__.validate_python
+        self._kinds = {param.name: kinds_at(model, [param.name]) for param in op.params}
+        self._path = [param for param in op.params if param.location == "path"]
+        self._headers = [param for param in op.params if param.location == "header"]
+        self._query: dict[str, Param] = {}
+        for param in op.params:
+            if param.location != "query":
+                continue
+            self._query[param.name] = param
+            if param.style == "list":
+                # Clients write a repeated parameter with and without brackets.
+                stem = param.name.removesuffix("[]")
+                self._query.setdefault(stem, param)
+                self._query.setdefault(stem + "[]", param)
+        self._errors = errors
+
+    def read(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> Any:
+        """The parameters of a request. Raises the `invalid` error that names the parameter at fault."""
+        values: dict[str, Any] = {}
+        given = scope["path_params"] if self._path else {}
+        for param in self._path:
+            values[param.name] = scalar(given[param.name], self._kinds[param.name])
+        if self._query and (query := scope["query_string"]):
+            self._read_query(query, values)
+        for param in self._headers:
+            raw = headers.get(param.name.lower().encode())
+            if raw is not None:
+                self._put(values, param, raw.decode("latin-1"))
+        try:
+            return self._validate(values)
+        except ValidationError as exc:
+            message, path = describe(exc, values)
+            raise self._errors.error("invalid", message, param=path) from None
+
+    def _read_query(self, query: bytes, values: dict[str, Any]) -> None:
+        for name, text in pairs_of(query):
+            param = self._query.get(name)
+            if param is not None:
+                self._put(values, param, text)
+                continue
+            keys = bracket_keys(name)
+            param = self._query.get(keys[0])
+            if param is not None and param.style == "deep" and len(keys) > 1:
+                put_nested(values, keys, scalar(text, kinds_at(self._model, keys)))
+
+    def _put(self, values: dict[str, Any], param: Param, text: str) -> None:
+        value = scalar(text, self._kinds[param.name])
+        if param.style == "list":
+            values.setdefault(param.name, []).append(value)
+        else:
+            values[param.name] = value
