@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from specstack_wire.upstream import Upstream, UpstreamSettings
 
@@ -17,7 +17,8 @@ class Health:
     message: str = ""
 
 
-class Provider:
+@runtime_checkable
+class Provider(Protocol):
     """Base of every generated Protocol. A provider overrides what it needs."""
 
     async def start(self) -> None:
