@@ -1,7 +1,8 @@
 """Load a spec folder and merge its OpenAPI files into one document.
 
-Every file under `openapi/` is a complete small OpenAPI document. Component names are global, so bundling is a merge;
-`common.yaml#/components/schemas/Error` becomes `#/components/schemas/Error`. Positions survive the merge.
+Every file under `openapi/` is a complete small OpenAPI document. Component names are global, so bundling is a
+merge; `common.yaml#/components/schemas/Error` becomes `#/components/schemas/Error`. Positions survive the
+merge.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ COMMON = "common"
 class Spec:
     """A whole spec folder, read and merged.
 
-    `openapi` is the bundle: x- extensions (aliases too) are still in it, refs are local. `apis` maps the API's name to
-    its own file, `files` every file that was read. Files that a spec folder does not have are empty Maps (`deviations`:
-    None). `references` says which OpenAPI file refers to which other one, and where it does so first.
+    `openapi` is the bundle: x- extensions (aliases too) are still in it, refs are local. `apis` maps the
+    API's name to its own file, `files` every file that was read. Files that a spec folder does not have are
+    empty Maps (`deviations`: None). `references` says which OpenAPI file refers to which other one, and where
+    it does so first.
     """
 
     root: Path
@@ -81,13 +83,15 @@ def read_spec(root: Path) -> Spec:
             "a spec has one OpenAPI document per API in openapi/<api>.yaml; check the path given with --spec"
         )
         spec.faults.append(SpecError("empty-spec", pos, "there is no OpenAPI document in this folder", hint))
+    for path in sorted((root / "meta").glob("*.json")):
+        spec.sources[f"meta/{path.name}"] = hashlib.sha256(path.read_bytes()).hexdigest()
     spec.apis = {stem: document for stem, document in documents.items() if stem != COMMON}
     _Bundler(spec, documents).run()
     return spec
 
 
 def load_spec(root: Path) -> Spec:
-    """Read and merge the spec folder `root`; raises SpecErrors with every fault of syntax, merging and references."""
+    """Read and merge the spec folder `root`; raises SpecErrors with every fault found on the way."""
     spec = read_spec(root)
     if spec.faults:
         raise SpecErrors(spec.faults)

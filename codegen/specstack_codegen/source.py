@@ -1,8 +1,8 @@
 """YAML with positions: every mapping, key and list item remembers its file, line and column.
 
-The loader reads the YAML that JSON can express and nothing more. Keys are always strings (`200:` is the key "200"),
-only `true` and `false` are booleans (`on`, `yes`, `no` stay strings), dates stay strings, and anchors, aliases, merge
-keys and tags are refused: a spec file says what it says where it says it.
+The loader reads the YAML that JSON can express and nothing more. Keys are always strings (`200:` is the key
+"200"), only `true` and `false` are booleans (`on`, `yes`, `no` stay strings), dates stay strings, and
+anchors, aliases, merge keys and tags are refused: a spec file says what it says where it says it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import yaml
 
 
 class Position(NamedTuple):
-    """A place in a spec file. `file` is relative to the parent of the spec folder; line and column start at 1."""
+    """A place in a spec file, named relative to the spec folder's parent; lines and columns start at 1."""
 
     file: str
     line: int
@@ -45,12 +45,12 @@ class Map(dict[str, Any]):
         return self.key_pos.get(key, self.pos)
 
     def map(self, key: str) -> Map:
-        """The mapping under `key`; an empty one (at the position of `key`) when it is absent or something else."""
+        """The mapping under `key`; an empty one, at the key's position, when it is absent or no mapping."""
         value = self.get(key)
         return value if isinstance(value, Map) else Map(pos=self.at(key))
 
     def seq(self, key: str) -> Seq:
-        """The list under `key`; an empty one (at the position of `key`) when it is absent or something else."""
+        """The list under `key`; an empty one, at the key's position, when it is absent or no list."""
         value = self.get(key)
         return value if isinstance(value, Seq) else Seq(pos=self.at(key))
 
@@ -108,8 +108,8 @@ class SpecErrors(Exception):
 class _Loader(yaml.CSafeLoader):
     """libyaml's parser with the scalar types of JSON (the YAML 1.2 core schema)."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
+_Loader.yaml_implicit_resolvers = {}
 
 _TAG = "tag:yaml.org,2002:"
 _FLOAT = r"^[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$"
@@ -198,8 +198,8 @@ class _Reader:
 def read_yaml(path: Path, root: Path) -> tuple[Map, list[SpecError]]:
     """Read one YAML file whose top is a mapping.
 
-    Positions name the file relative to the parent of `root`. Returns what could be read and the faults found; the
-    mapping is empty when nothing could be read.
+    Positions name the file relative to the parent of `root`. Returns what could be read and the faults found;
+    the mapping is empty when nothing could be read.
     """
     file = display_path(path, root)
     reader = _Reader(file)
@@ -251,6 +251,16 @@ def plain(value: Any) -> Any:
         return {key: plain(item) for key, item in cast("dict[str, Any]", value).items()}
     if isinstance(value, list):
         return [plain(item) for item in cast("list[Any]", value)]
+    return value
+
+
+def positionless(value: Any) -> Any:
+    """The inverse of `plain`: copies of dicts and lists as Map and Seq, at no particular place."""
+    if isinstance(value, dict):
+        items = cast("dict[str, Any]", value)
+        return Map({key: positionless(item) for key, item in items.items()})
+    if isinstance(value, list):
+        return Seq(positionless(item) for item in cast("list[Any]", value))
     return value
 
 

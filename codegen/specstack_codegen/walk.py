@@ -1,7 +1,7 @@
 """A walk over an OpenAPI document that knows what every mapping in it is.
 
-`walk(document)` yields one Node per object that OpenAPI gives a meaning (operation, parameter, schema, …) and never
-mistakes data (examples, defaults) or a property's name for a keyword.
+`walk(document)` yields one Node per object that OpenAPI gives a meaning (operation, parameter, schema, …) and
+never mistakes data (examples, defaults) or a property's name for a keyword.
 """
 
 from __future__ import annotations
@@ -138,7 +138,8 @@ FIELDS: dict[str, frozenset[str]] = {
 class Node:
     """One object of the document: its kind, its value, and where it hangs.
 
-    `keys` is the way from the parent's mapping (`("properties", "model")`), `path` the whole way from the root.
+    `keys` is the way from the parent's mapping (`("properties", "model")`), `path` the whole way from the
+    root.
     """
 
     kind: str

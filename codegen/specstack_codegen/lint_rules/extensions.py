@@ -1,4 +1,4 @@
-"""Rules about x- extensions and about the form of every other spec file, driven by the JSON Schemas in spec/meta."""
+"""Rules about x- extensions and the form of every other spec file: the JSON Schemas of spec/meta."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def file_schema(spec: Spec) -> Iterator[Finding]:
 
 @rule("provider-schema")
 def provider_schema(spec: Spec) -> Iterator[Finding]:
-    """A provider's file has the form of spec/meta/provider.json; its sample names settings that its config has."""
+    """A provider's file has the form of spec/meta/provider.json; its sample sets what its config has."""
     for provider in spec.providers.values():
         if not provider:
             continue

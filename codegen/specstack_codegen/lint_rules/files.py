@@ -13,7 +13,10 @@ from specstack_codegen.source import Map
 
 @rule("error-roles")
 def error_roles(spec: Spec) -> Iterator[Finding]:
-    """The main spec's errors.yaml has a class for every role that the runtime needs; roles and upstream name classes."""
+    """Every role that the runtime needs has an error class; roles and upstream name classes that exist.
+
+    Satellites take the roles of the main spec.
+    """
     errors = spec.errors
     if not errors:
         return
@@ -118,12 +121,12 @@ def _registration(spec: Spec, name: str, resource: Map) -> Iterator[Finding]:
 
 
 def _ways(spec: Spec, schema: Map, names: Map, what: str) -> Iterator[Finding]:
-    """Fields of `names` that lead to nothing in `schema`; `method`, `reply` and `items` are no such fields."""
+    """Ways in `names` that lead to nothing in `schema`; `method`, `reply` and `items` are no such ways."""
     ways: list[tuple[Map, str, Any]] = [(names, key, value) for key, value in names.items()]
     attributes = names.map("attributes")
     ways.extend((attributes, key, value) for key, value in attributes.items())
     for holder, key, way in ways:
-        if key in ("method", "reply", "items") and holder is names or not isinstance(way, str):
+        if (key in ("method", "reply", "items") and holder is names) or not isinstance(way, str):
             continue
         if view.field_at(spec, schema, way) is None:
             hint = close(way.rsplit(".", 1)[-1], view.fields(spec, schema))

@@ -1,8 +1,8 @@
 """The main spec beside the one that is checked: where spec/meta is, and what satellites may lean on.
 
-A satellite spec (an API of somebody else) has no meta folder and no error roles of its own; it uses those of the main
-project. They are found beside the code generator: in the repository at `spec/`, in an installed wheel at
-`specstack_codegen/spec/`.
+A satellite spec (an API of somebody else) has no meta folder and no error roles of its own; it uses those of
+the main project. They are found beside the code generator: in the repository at `spec/`, in an installed
+wheel at `specstack_codegen/spec/`.
 """
 
 from __future__ import annotations
@@ -54,6 +54,13 @@ def _extension_schemas(root: Path) -> dict[str, dict[str, Any]]:
         name: {"$defs": document["$defs"], **extension["schema"]}
         for name, extension in document["extensions"].items()
     }
+
+
+def public_extensions() -> frozenset[str]:
+    """The x- extensions that clients see in the published document."""
+    root = next(path for path in _CANDIDATES if (path / "meta").is_dir())
+    extensions = _load(root / "meta" / "extensions.json")["extensions"]
+    return frozenset(name for name, extension in extensions.items() if extension["public"])
 
 
 def error_tables(spec: Spec) -> list[Map]:

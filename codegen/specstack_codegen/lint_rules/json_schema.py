@@ -27,7 +27,7 @@ def findings(value: Any, schema: dict[str, Any], pos: Position, what: str) -> It
 
 def _render(error: Any, value: Any, pos: Position, what: str) -> Iterator[Finding]:
     steps = list(cast("list[str | int]", error.absolute_path))
-    place = _position(value, steps, pos)
+    holder, place = _follow(value, steps, pos)
     name = ".".join([what, *(str(step) for step in steps)])
     schema = cast("dict[str, Any]", error.schema if isinstance(error.schema, dict) else {})
     described = str(schema.get("description", ""))
@@ -41,7 +41,6 @@ def _render(error: Any, value: Any, pos: Position, what: str) -> Iterator[Findin
             if key not in known:
                 yield Finding(instance.at(key), f"{name} has no key {key!r}", close(key, known))
     elif isinstance(instance, str) and "propertyNames" in error.absolute_schema_path:
-        holder = _follow(value, steps)
         at = holder.at(instance) if isinstance(holder, Map) else place
         yield Finding(at, f"{name}: {instance!r} cannot be a key here", _allowed(schema) or hint)
     elif keyword == "type":
@@ -81,17 +80,11 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _follow(value: Any, steps: list[str | int]) -> Any:
-    for step in steps:
-        value = value[step]
-    return value
-
-
-def _position(value: Any, steps: list[str | int], pos: Position) -> Position:
+def _follow(value: Any, steps: list[str | int], pos: Position) -> tuple[Any, Position]:
+    """What stands at the end of `steps` in `value`, and where."""
     for step in steps:
         if isinstance(value, Map):
-            pos = value.at(str(step))
-        elif isinstance(value, Seq) and isinstance(step, int):
-            pos = value.at(step)
-        value = value[step]
-    return pos
+            value, pos = value[str(step)], value.at(str(step))
+        elif isinstance(value, Seq):
+            value, pos = value[int(step)], value.at(int(step))
+    return value, pos

@@ -1,4 +1,4 @@
-"""Rules about reading and merging the files; the faults themselves are found on the way by source and bundle."""
+"""Rules about reading and merging files; source and bundle find these faults on the way."""
 
 from __future__ import annotations
 
@@ -51,7 +51,10 @@ def unresolved_ref(spec: Spec) -> Iterator[Finding]:
 
 @rule("api-name")
 def api_name(spec: Spec) -> Iterator[Finding]:
-    """Every OpenAPI file but common.yaml is an API: it has `x-api`, named like the file; common.yaml has no paths."""
+    """Every OpenAPI file but common.yaml is an API, with an `x-api` named like the file.
+
+    common.yaml holds shared parts and has no paths.
+    """
     for stem, document in spec.apis.items():
         if "x-api" not in document:
             message = "the file has no x-api, so it is no API"

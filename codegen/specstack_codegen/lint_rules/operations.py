@@ -137,8 +137,7 @@ def list_pagination(spec: Spec) -> Iterator[Finding]:
         paging = node.value.map("x-pagination")
         if not paging:
             if node.name == "get" and "array" in view.types(spec, reply.get("data", Map())):
-                hint = "add x-pagination: {style: cursor, after: after, limit: limit, items: data, next: last_id, more: "
-                hint += "has_more}, or {style: none, items: data} when it always comes whole"
+                hint = "add x-pagination: {style: none, items: data} if it comes whole, else style cursor"
                 yield Finding(node.value.pos, f"{view.label(node)} gives a list without x-pagination", hint)
             continue
         query = {name for place, name in view.parameters(spec, node) if place == "query"}
@@ -223,7 +222,7 @@ def _components_in(schema: Map) -> set[str]:
 
 
 def request_field(spec: Spec, node: Node, key: str) -> Map | None:
-    """The schema of what `body.<field>`, `path.<parameter>` or `query.<parameter>` names; None when nothing."""
+    """The schema of what `body.<field>`, `path.<name>` or `query.<name>` stands for; None when nothing."""
     place, _, name = key.partition(".")
     if place == "body":
         return view.all_fields(spec, view.body_schemas(spec, node)).get(name)

@@ -17,7 +17,7 @@ _PARAM = re.compile(r"\{([^{}]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class _Template:
-    """A path template as segments; None is a parameter. `greedy`: the last segment takes the rest of a path."""
+    """A path template in segments, None for a parameter. `greedy`: the last one takes the rest."""
 
     path: str
     segments: tuple[str | None, ...]
@@ -83,7 +83,7 @@ def path_prefix(spec: Spec) -> Iterator[Finding]:
 
 @rule("greedy-last")
 def greedy_last(spec: Spec) -> Iterator[Finding]:
-    """A greedy parameter is a path parameter and the last segment; what follows it could not be found again."""
+    """A greedy parameter is a path parameter and the last segment: it takes all the rest of the path."""
     for node in spec.operations():
         for (place, name), param in view.parameters(spec, node).items():
             if not param.get("x-greedy"):
@@ -125,8 +125,8 @@ def alias_form(spec: Spec) -> Iterator[Finding]:
 def path_ambiguity(spec: Spec) -> Iterator[Finding]:
     """No request path fits two templates, aliases included, unless one of them is plainly the more exact.
 
-    `/models/search` beside `/models/{id}` is fine: text wins over a parameter. `/a/{x}/c` beside `/a/b/{y}` is not,
-    nor is anything that an id with slashes could look like.
+    `/models/search` beside `/models/{id}` is fine: text wins over a parameter. `/a/{x}/c` beside `/a/b/{y}`
+    is not, nor is anything that an id with slashes could look like.
     """
     templates = list(_templates(spec))
     buckets: dict[str | None, list[_Template]] = {}
@@ -143,7 +143,7 @@ def path_ambiguity(spec: Spec) -> Iterator[Finding]:
 
 
 def _templates(spec: Spec) -> Iterator[_Template]:
-    """Every template once for a path, once for each alias of an operation; equal aliases of one path together."""
+    """Every path and every alias as a template; equal ones with different methods are one."""
     merged: dict[str, _Template] = {}
     clashes: list[_Template] = []
     for node in spec.operations():
@@ -196,15 +196,14 @@ def _overlap(one: _Template, other: _Template) -> bool:
 
 
 def _more_exact(one: _Template, other: _Template) -> bool:
-    """Whether `one` has text wherever the two differ, in particular where a greedy parameter of `other` begins."""
+    """Whether `one` has text wherever the two differ, also where a greedy parameter of `other` begins."""
     if one.greedy and len(one.segments) < len(other.segments):
         return False
+    swallowing = {len(template.segments) - 1 for template in (one, other) if template.greedy}
     for index, there in enumerate(other.segments):
         here = one.segments[index] if index < len(one.segments) else None
         if here is None and there is not None:
             return False
-        if here is None and (
-            other.greedy and index == len(other.segments) - 1 or one.greedy and index == len(one.segments) - 1
-        ):
+        if here is None and index in swallowing:
             return False
     return True

@@ -19,7 +19,10 @@ _SECRET = re.compile(r"(^|_)(key|token|secret|password|passwd|passphrase|credent
 
 @rule("provider-capability")
 def provider_capability(spec: Spec) -> Iterator[Finding]:
-    """A provider's API exists; its capabilities are operations that providers of that API serve, or its discovery hook."""
+    """A provider's API exists, and so do the APIs that it requires.
+
+    Its capabilities are operations that providers of that API serve, or the hook that discovers resources.
+    """
     main = home.main_spec(spec)
     for provider in spec.providers.values():
         api = provider.text("api")
@@ -62,7 +65,8 @@ def _capabilities(spec: Spec, api: str) -> set[str]:
 def provider_module(spec: Spec) -> Iterator[Finding]:
     """Names of a provider agree: file, folder, provider_type, and in the main spec the module too.
 
-    `providers/inference/remote_ollama.yaml` is `remote::ollama` in `specstack_providers.remote.inference.ollama`.
+    `providers/inference/remote_ollama.yaml` is `remote::ollama` in
+    `specstack_providers.remote.inference.ollama`.
     """
     for stem, provider in spec.providers.items():
         path = PurePosixPath(stem)
@@ -84,7 +88,7 @@ def provider_module(spec: Spec) -> Iterator[Finding]:
 
 @rule("secret-format")
 def secret_format(spec: Spec) -> Iterator[Finding]:
-    """A setting whose name says key, token, secret or password has `format: password`, so that it is never shown."""
+    """A setting called key, token, secret or password has `format: password`, so that it is never shown."""
     for node in config_schemas(spec):
         properties = node.value.map("properties")
         for name in properties:

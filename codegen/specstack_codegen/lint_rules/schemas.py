@@ -15,7 +15,7 @@ from specstack_codegen.walk import Node
 _UNSUPPORTED = {
     "readOnly": "make two schemas, one for requests and one for replies",
     "writeOnly": "make two schemas, one for requests and one for replies",
-    "uniqueItems": "models do not enforce it: leave it out and say in the description what happens to duplicates",
+    "uniqueItems": "models do not enforce it: say in the description what happens to duplicates",
     "propertyNames": "models do not enforce it: describe the keys in words",
     "patternProperties": "use additionalProperties and describe the keys in words",
     "if": "make a union of the cases",
@@ -43,7 +43,7 @@ def _all_schemas(spec: Spec) -> Iterator[Node]:
 
 
 def _in_stream_item(node: Node) -> bool:
-    """Whether the schema describes the frame of a stream's events (an itemSchema), of which no model is made."""
+    """Whether the schema belongs to an itemSchema, the frame of events, of which no model is made."""
     parent: Node | None = node
     while parent is not None and parent.kind == "schema":
         if parent.keyword == "itemSchema":
@@ -128,7 +128,7 @@ _FORBIDDEN = (
 
 
 def pattern_fault(pattern: str) -> tuple[str, str] | None:
-    """What in `pattern` Rust, JavaScript and Python read differently or not at all, and the mend; None if nothing."""
+    """What in `pattern` Rust, JavaScript and Python do not read alike, and the mend; None if nothing."""
     bare = pattern.replace("\\\\", "")
     for found, what, hint in _FORBIDDEN:
         if found.search(bare):
@@ -188,7 +188,7 @@ def builtin_shadow(spec: Spec) -> Iterator[Finding]:
 
 
 def _annotations(schema: Any) -> set[str]:
-    """The builtin types in the annotation of an inline schema; what a reference leads to has its own class."""
+    """The builtin types in the annotation of an inline schema; references have classes of their own."""
     if not isinstance(schema, Map) or "$ref" in schema or "const" in schema or "enum" in schema:
         return set()
     stated = schema.get("type", [])

@@ -16,7 +16,10 @@ _SCATTERED = frozenset({"array", "object"})
 
 @rule("serve-mode")
 def serve_mode(spec: Spec) -> Iterator[Finding]:
-    """Every operation says in x-serve who answers it; what it names in request, reply, resources and services exists."""
+    """Every operation says in x-serve who answers it.
+
+    The fields that it names are in the request or reply, the resources and services in their files.
+    """
     resources, services = home.resources(spec), home.services(spec)
     for node in spec.operations():
         serve = node.value.map("x-serve")
@@ -110,7 +113,7 @@ def _table_key(node: Node, serve: Map) -> Iterator[Finding]:
 
 @rule("resource-known")
 def resource_known(spec: Spec) -> Iterator[Finding]:
-    """The resources that x-resource and x-access name are in resources.yaml; the key of x-serve carries x-resource."""
+    """x-resource and x-access name resources of resources.yaml; the key of x-serve carries x-resource."""
     known = home.resources(spec)
     for node in spec.nodes:
         name = node.value.text("x-resource")

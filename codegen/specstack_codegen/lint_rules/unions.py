@@ -77,8 +77,8 @@ def _tags(spec: Spec, schema: Map, prop: str) -> set[str]:
 def discriminator_mapping(spec: Spec) -> Iterator[Finding]:
     """A discriminator maps every tag of every branch, to that branch and to nothing else.
 
-    Tags that several branches share cannot be mapped: such a union is a component of its own, and its discriminator
-    leaves those tags, or the whole mapping, out.
+    Tags that several branches share cannot be mapped: such a union is a component of its own, and its
+    discriminator leaves those tags, or the whole mapping, out.
     """
     for union in _unions(spec):
         pos = union.discriminator.pos

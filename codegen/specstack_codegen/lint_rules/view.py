@@ -1,4 +1,4 @@
-"""What rules ask about operations and schemas: parameters, bodies, replies, fields, types. References are followed."""
+"""What rules ask about operations and schemas: parameters, bodies, replies, fields, types."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def reply_schemas(spec: Spec, node: Node) -> list[Map]:
 
 
 def branches(spec: Spec, schema: Map) -> Iterator[Map]:
-    """The schemas that a value may fit: the schema itself, or every branch of its unions, references followed."""
+    """The schemas that a value may fit: the schema itself or the branches of its unions, refs followed."""
     yield from _branches(spec, schema, 0)
 
 
@@ -124,7 +124,7 @@ def all_fields(spec: Spec, schemas: list[Map]) -> dict[str, Map]:
 
 
 def field_at(spec: Spec, schema: Map, way: str) -> Map | None:
-    """The property that the dotted `way` leads to; None when there is none. An open object has every property."""
+    """The property that the dotted `way` leads to; None when there is none. An open object has all."""
     for name in way.split("."):
         known = fields(spec, schema)
         if name not in known:
