@@ -5,7 +5,6 @@ number with leading zeros. Duplicate keys are an error.
 """
 
 import re
-from collections.abc import Hashable
 from collections.abc import Callable
 from typing import Any, cast
 

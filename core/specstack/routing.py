@@ -85,29 +85,26 @@ class RoutingTable(Generic[R, P]):
 
     resource: ClassVar[ResourceSpec]
 
-    def __init__(
-        self,
-        members: Mapping[str, Member[P]],
-        *,
-        roles: Mapping[str, type[ApiError]],
-        clock: Clock,
-        log: logging.Logger,
-        default: str | None = None,
-    ) -> None:
-        self._members = dict(members)
+    def __init__(self, *, roles: Mapping[str, type[ApiError]], clock: Clock, log: logging.Logger) -> None:
         self._roles = roles
         self._clock = clock
-        self._default = default or (next(iter(members)) if len(members) == 1 else None)
+        self._log = log
+        self._members: dict[str, Member[P]] = {}
+        self._marked: str | None = None
         self._own: dict[str, Entry] = {}
         self._entries: dict[str, Entry] = {}
         self._routes: dict[str, Route[P]] = {}
         self._ambiguous: dict[str, list[str]] = {}
         self._first_seen: dict[str, int] = {}
-        self._discoveries = {
-            provider_id: self._discovery(provider_id, member.provider, log)
-            for provider_id, member in members.items()
-            if member.discovers
-        }
+        self._discoveries: dict[str, Discovery[Registration]] = {}
+
+    def join(self, provider_id: str, member: Member[P], *, default: bool = False) -> None:
+        """Let a provider take part. `default` makes it take what names no provider; a lone one does anyway."""
+        self._members[provider_id] = member
+        if default:
+            self._marked = provider_id
+        if member.discovers:
+            self._discoveries[provider_id] = self._discovery(provider_id, member.provider, self._log)
 
     def record(self, entry: Entry) -> R:
         """The entry as clients see it. Generated."""
@@ -182,8 +179,9 @@ class RoutingTable(Generic[R, P]):
         Raises the roles `provider_not_found` or `provider_required`.
         """
         if provider_id is None:
-            if self._default is not None:
-                return self._default, self._members[self._default].provider
+            default = self._marked or (next(iter(self._members)) if len(self._members) == 1 else None)
+            if default is not None:
+                return default, self._members[default].provider
             names = ", ".join(self._members) or "none is configured"
             text = f"Name the provider that the {self.resource.name} is for (providers: {names})."
             raise self._roles["provider_required"](text, param=param)

@@ -1,0 +1,162 @@
+"""From configured providers to running ones: import, create, check, start; and stop in reverse."""
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar
+
+from specstack.config import ConfiguredProvider, load_reference
+from specstack.conformance import faults_of
+from specstack.descriptors import ApiEntry, ProviderSpec
+from specstack.order import describe
+from specstack.startup import StartupError
+from specstack.upstream import UpstreamPool
+from specstack_wire import ApiError, Clock, Deps, Ids
+
+T = TypeVar("T")
+
+START_LIMIT = 120.0
+"""Seconds that a provider may take to be created and started; loading weights is the slowest case."""
+STOP_LIMIT = 10.0
+"""Seconds that a provider may take to stop."""
+
+_log = logging.getLogger("specstack.resolver")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A provider that was created."""
+
+    configured: ConfiguredProvider
+    provider: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Supplies:
+    """What every provider of a server is given."""
+
+    upstreams: UpstreamPool
+    ids: Ids
+    clock: Clock
+    cache_dir: Path
+
+
+class Siblings(Mapping[str, Any]):
+    """The providers of one API but one, as they are now."""
+
+    def __init__(self, providers: Mapping[str, Any], but: str) -> None:
+        self._providers = providers
+        self._but = but
+
+    def __getitem__(self, key: str) -> Any:
+        if key == self._but:
+            raise KeyError(key)
+        return self._providers[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return (key for key in self._providers if key != self._but)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+async def start(
+    one: ConfiguredProvider,
+    entry: ApiEntry,
+    supplies: Supplies,
+    apis: Mapping[str, Any],
+    siblings: Mapping[str, Any],
+    limit: float = START_LIMIT,
+) -> Running:
+    """Import, create, check and start a provider. Raises StartupError with one line."""
+    create = _creator(one)
+    deps = Deps(
+        provider_id=one.provider_id,
+        apis=apis,
+        siblings=Siblings(siblings, one.provider_id),
+        upstream=supplies.upstreams.open,
+        ids=supplies.ids,
+        clock=supplies.clock,
+        log=logging.getLogger(f"specstack.providers.{one.provider_id}"),
+        cache_dir=supplies.cache_dir,
+    )
+    provider = await _step(one, "create", create(one.config, deps), limit)
+    protocol = load_reference(entry.protocol or "")
+    faults = faults_of(provider, one.spec, protocol)
+    if faults:
+        raise StartupError(
+            *(f"{one.where}: {describe(one)}: {fault} [{one.spec.module}]" for fault in faults)
+        )
+    try:
+        await _step(one, "start", provider.start(), limit)
+    except StartupError:
+        await stop(Running(one, provider))
+        raise
+    return Running(one, provider)
+
+
+async def stop(running: Running, limit: float = STOP_LIMIT) -> None:
+    """Stop a provider; what goes wrong is logged, for the others must stop too."""
+    name = describe(running.configured)
+    try:
+        async with asyncio.timeout(limit):
+            await running.provider.stop()
+    except TimeoutError:
+        _log.warning("%s did not stop within %g s", name, limit)
+    except Exception:
+        _log.exception("%s failed to stop", name)
+
+
+def _creator(one: ConfiguredProvider) -> Callable[..., Awaitable[Any]]:
+    try:
+        module = import_module(one.spec.module)
+    except ImportError as error:
+        raise _missing(one, error) from None
+    except Exception as error:
+        raise _failed(one, "import", error) from error
+    create = getattr(module, "create", None)
+    if not inspect.iscoroutinefunction(create):
+        raise StartupError(f"{one.where}: {one.spec.module} has no `async def create(config, deps)`; add it")
+    return create
+
+
+async def _step(one: ConfiguredProvider, what: str, waiting: Awaitable[T], limit: float) -> T:
+    try:
+        async with asyncio.timeout(limit):
+            return await waiting
+    except TimeoutError:
+        message = f"{one.where}: {describe(one)} did not {what} within {limit:g} s"
+        raise StartupError(message) from None
+    except ImportError as error:
+        raise _missing(one, error) from None
+    except Exception as error:
+        raise _failed(one, what, error) from error
+
+
+def _missing(one: ConfiguredProvider, error: ImportError) -> StartupError:
+    """A package that is not installed, or a module of the provider that is not there."""
+    spec: ProviderSpec = one.spec
+    package = (error.name or "").partition(".")[0]
+    ours = spec.module.partition(".")[0]
+    if package == ours or not package:
+        return StartupError(f"{one.where}: {describe(one)} cannot be imported: {error}")
+    if spec.extra:
+        needs = f"needs the extra \"{spec.extra}\": pip install 'specstack[{spec.extra}]'"
+    else:
+        needs = f"needs the package {package}: pip install {package}"
+    return StartupError(f"{one.where}: provider {spec.provider_type} {needs}")
+
+
+def _failed(one: ConfiguredProvider, what: str, error: Exception) -> StartupError:
+    if isinstance(error, StartupError):
+        return error
+    _log.debug("%s failed to %s", describe(one), what, exc_info=error)
+    text = error.message if isinstance(error, ApiError) else str(error)
+    reason = " ".join(text.split()) or type(error).__name__
+    if not isinstance(error, ApiError | OSError | ValueError | RuntimeError):
+        reason = f"{type(error).__name__}: {reason}"
+    return StartupError(f"{one.where}: {describe(one)} did not {what}: {reason}")

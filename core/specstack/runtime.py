@@ -1,0 +1,191 @@
+"""What a running server knows: its providers, tables, services and the APIs that it serves."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, cast
+
+from specstack.config import ConfiguredProvider, RunConfig, load_reference
+from specstack.descriptors import ApiEntry, GeneratedServer, Operation
+from specstack.order import apis_behind, start_order, table_spec
+from specstack.resolver import Running, Supplies, start, stop
+from specstack.routing import Member, RoutingTable
+from specstack.startup import StartupError
+from specstack_wire import ApiError, Health, RequestContext
+
+HEALTH_LIMIT = 5.0
+"""Seconds that a provider may take to say how it is."""
+
+_log = logging.getLogger("specstack")
+
+
+class Runtime:
+    """One server's parts by name. Make it with `Runtime.start`, end it with `stop`."""
+
+    def __init__(self, config: RunConfig, server: GeneratedServer, supplies: Supplies) -> None:
+        self.config = config
+        self.server = server
+        self.errors = import_module(server.errors)
+        self.running: list[Running] = []
+        self._supplies = supplies
+        self._providers: dict[str, dict[str, Any]] = {}
+        self._tables: dict[str, RoutingTable[Any, Any]] = {}
+        self._services: dict[str, Any] = {}
+        self._apis: dict[str, Any] = {}
+
+    @classmethod
+    async def start(cls, config: RunConfig, server: GeneratedServer, supplies: Supplies) -> "Runtime":
+        """Start the providers in order and fill the tables. Raises StartupError; what had started is stopped."""
+        runtime = cls(config, server, supplies)
+        try:
+            for one in start_order(config, server):
+                await runtime._start(one)
+            runtime._register_configured()
+        except BaseException:
+            await runtime.stop()
+            raise
+        for table in runtime._tables.values():
+            table.refresh_soon()
+        return runtime
+
+    async def stop(self) -> None:
+        """Stop providers in reverse order, then close every connection."""
+        for table in self._tables.values():
+            await table.stop()
+        while self.running:
+            await stop(self.running.pop())
+        await self._supplies.upstreams.aclose()
+
+    # -- what generated routers and services ask for ---------------------------------------
+
+    def table(self, name: str) -> Any:
+        """The routing table of a resource. Raises KeyError for a resource that the server does not have."""
+        if name not in self._tables:
+            self._tables[name] = self._new_table(name)
+        return self._tables[name]
+
+    def providers(self, api: str) -> Mapping[str, Any]:
+        """The running providers of an API by id, in the order of the run config."""
+        return self._providers.setdefault(api, {})
+
+    def default_provider(self, api: str) -> Any:
+        """The provider that serves what is not routed: the one marked, or the only one.
+
+        Raises StartupError when there is none or the choice is open.
+        """
+        provider_id = self._default_id(api)
+        if provider_id is not None:
+            return self._providers[api][provider_id]
+        ids = ", ".join(self.providers(api))
+        if not ids:
+            raise StartupError(
+                f"{self.config.file}: the API {api} has no provider; add one under providers.{api}"
+            )
+        message = f"which of {ids} serves what is not routed? mark one `default: true`"
+        raise StartupError(f"{self.config.file}: providers.{api}: {message}")
+
+    def service(self, name: str) -> Any:
+        """A core service, made at first use."""
+        if name not in self._services:
+            module = import_module(self.server.services[name].module)
+            self._services[name] = module.create(self)
+        return self._services[name]
+
+    def api(self, name: str) -> Any:
+        """The auto-router of an API: all its operations, whoever serves them. For providers that need it."""
+        if name not in self._apis:
+            self._apis[name] = load_reference(self.server.apis[name].auto_router)(self)
+        return self._apis[name]
+
+    # -- what the server is ----------------------------------------------------------------
+
+    def served(self) -> list[ApiEntry]:
+        """The APIs to mount: those asked for (or all that have a provider), those that manage their
+        resources, and those that need no provider."""
+        wanted = self.config.apis if self.config.apis is not None else tuple(self.server.apis)
+        managing = {
+            table_spec(self.server, name).manages
+            for api in wanted
+            for name in self.server.apis[api].routed_by
+        }
+        found: list[ApiEntry] = []
+        for name, entry in self.server.apis.items():
+            behind = apis_behind(self.server, name)
+            # An API of core services alone answers always, whatever `apis` says.
+            if not behind or (name in {*wanted, *managing} and any(self.providers(one) for one in behind)):
+                found.append(entry)
+        return found
+
+    def operations(self) -> list[Operation]:
+        """The operations of the served APIs."""
+        return [
+            op
+            for entry in self.served()
+            for op in cast(tuple[Operation, ...], load_reference(entry.operations))
+        ]
+
+    def role(self, name: str, message: str, *, param: str | None = None) -> ApiError:
+        """The error that plays a role, such as `provider_not_found`."""
+        return self.errors.ROLES[name](message, param=param)
+
+    async def health(self) -> dict[tuple[str, str], Health]:
+        """The health of every provider by API and id; they are asked at once, each within a limit."""
+        answers = await asyncio.gather(*(_health(one) for one in self.running))
+        keys = ((one.configured.api, one.configured.provider_id) for one in self.running)
+        return dict(zip(keys, answers, strict=True))
+
+    # -- inside ----------------------------------------------------------------------------
+
+    async def _start(self, one: ConfiguredProvider) -> None:
+        spec = one.spec
+        apis = {name: self.api(name) for name in spec.requires}
+        apis.update((name, self.api(name)) for name in spec.optional if self._can_serve(name))
+        siblings = self._providers.setdefault(one.api, {})
+        running = await start(one, self.server.apis[one.api], self._supplies, apis, siblings)
+        self.running.append(running)
+        siblings[one.provider_id] = running.provider
+        for name in self.server.apis[one.api].routed_by:
+            table = self.table(name)
+            discovers = table.resource.discover in spec.capabilities
+            table.join(one.provider_id, Member(running.provider, discovers), default=one.default)
+
+    def _can_serve(self, api: str) -> bool:
+        return any(self.providers(one) for one in apis_behind(self.server, api))
+
+    def _new_table(self, name: str) -> RoutingTable[Any, Any]:
+        table = load_reference(self.server.tables[name])
+        log = logging.getLogger(f"specstack.tables.{name}")
+        return table(roles=self.errors.ROLES, clock=self._supplies.clock, log=log)
+
+    def _default_id(self, api: str) -> str | None:
+        ids = list(self.providers(api))
+        marked = [one.provider_id for one in self.config.of_api(api) if one.default]
+        return marked[0] if marked else ids[0] if len(ids) == 1 else None
+
+    def _register_configured(self) -> None:
+        """Enter the run config's resources. Raises StartupError with every one that does not fit."""
+        ctx = RequestContext(request_id="run-config")
+        lines: list[str] = []
+        for name in self.server.tables:
+            table = self.table(name)
+            for where, item in self.config.registered.get(table.resource.plural, ()):
+                try:
+                    table.add(ctx, table.registration(item), source="config")
+                except ApiError as error:
+                    lines.append(f"{where}: {error.message}")
+        if lines:
+            raise StartupError(*lines)
+
+
+async def _health(one: Running) -> Health:
+    try:
+        async with asyncio.timeout(HEALTH_LIMIT):
+            return await one.provider.health()
+    except TimeoutError:
+        return Health("error", f"did not answer within {HEALTH_LIMIT:g} s")
+    except ApiError as error:
+        return Health("error", error.message)
+    except Exception as error:
+        _log.warning("health of provider %s: %s", one.configured.provider_id, error)
+        return Health("error", f"{type(error).__name__}: {error}")
