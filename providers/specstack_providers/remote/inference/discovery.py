@@ -62,8 +62,9 @@ def model_type(entry: Mapping[str, Any]) -> ModelType:
 
 
 def _statements(entry: Mapping[str, Any]) -> Iterator[str]:
-    inner = entry.get("custom_metadata")
-    for source in (cast(Mapping[str, Any], inner) if isinstance(inner, Mapping) else {}, entry):
+    inner: object = entry.get("custom_metadata")
+    nested = cast(Mapping[str, Any], inner) if isinstance(inner, Mapping) else entry
+    for source in (nested, entry):
         for field in _STATED:
             value = source.get(field)
             if isinstance(value, str):

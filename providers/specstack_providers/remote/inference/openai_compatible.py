@@ -6,16 +6,20 @@ import base64
 import json
 import re
 import struct
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar, cast
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeVar, cast
 
+from pydantic import SecretStr
+
+from specstack_api.errors import OperationNotSupported
 from specstack_api.models.inference import (
     CreateChatCompletionRequest,
     CreateChatCompletionResponse,
     CreateChatCompletionStreamResponse,
     CreateCompletionRequest,
     CreateCompletionResponse,
+    CreateCompletionStreamResponse,
     CreateEmbeddingRequest,
     CreateEmbeddingResponse,
     RerankRequest,
@@ -23,6 +27,7 @@ from specstack_api.models.inference import (
 )
 from specstack_api.models.models import ListModelsResponse
 from specstack_api.protocols.inference import Inference
+from specstack_api.provider_config.inference.remote_openai_compatible import RemoteOpenaiCompatibleConfig
 from specstack_providers.remote.inference import reranking
 from specstack_providers.remote.inference.discovery import entries, model_type
 from specstack_providers.remote.upstream_errors import UpstreamErrors
@@ -30,7 +35,6 @@ from specstack_wire import (
     Deps,
     Event,
     Health,
-    OperationNotSupported,
     Payload,
     Request,
     RequestContext,
@@ -45,54 +49,62 @@ from specstack_wire import (
 T = TypeVar("T")
 
 HEALTH_SECONDS: Final = 5.0
+_payload = Payload[Any].from_raw
+_relay = Stream[Any].relay
+_events = Stream[Any].events
 _FINISHED: Final = re.compile(rb'"finish_reason"\s*:\s*"').search
 _FLOAT_VECTOR: Final = re.compile(rb'"embedding"\s*:\s*\[').search
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """One OpenAI-style server, independent of how its provider type names the fields.
+class RemoteConfig(Protocol):
+    """The settings that every provider type of this family has, by the same names."""
 
-    `key_field` is the property of the per-request provider data that replaces `api_key`. With
-    `allowed_models` only these ids of the server's list are announced. `rerank_path` is None where
-    the server cannot rerank. Times are in seconds.
+    @property
+    def base_url(self) -> str: ...
+    @property
+    def allowed_models(self) -> list[str] | None: ...
+    @property
+    def headers(self) -> dict[str, SecretStr] | None: ...
+    @property
+    def timeout_seconds(self) -> float: ...
+    @property
+    def connect_timeout_seconds(self) -> float: ...
+    @property
+    def max_connections(self) -> int: ...
+    @property
+    def verify_tls(self) -> bool | str: ...
+    @property
+    def proxy(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """In what one server of the family differs from another.
+
+    `key_field` is the property of a request's provider data that takes the place of `api_key`; "" means
+    that requests bring none. `rerank_path` is None where the server cannot rerank.
     """
 
-    base_url: str
-    key_field: str
-    api_key: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    allowed_models: Sequence[str] | None = None
+    api_key: SecretStr | None = None
+    key_field: str = ""
     rerank_path: str | None = None
-    timeout: float = 600.0
-    connect_timeout: float = 10.0
-    max_connections: int = 1000
-    verify_tls: bool | str = True
-    proxy: str | None = None
-
-    def upstream(self) -> UpstreamSettings:
-        return UpstreamSettings(
-            base_url=self.base_url,
-            headers=self.headers,
-            timeout=self.timeout,
-            connect_timeout=self.connect_timeout,
-            max_connections=self.max_connections,
-            verify_tls=self.verify_tls,
-            proxy=self.proxy,
-        )
 
 
 class OpenAICompatible(Inference):
     """Passes requests and replies through as bytes; reads only what it has to translate."""
 
-    def __init__(self, settings: Settings, deps: Deps) -> None:
-        self.settings = settings
-        self._upstream = deps.upstream(settings.upstream())
-        secrets = [settings.api_key or "", *(v for k, v in settings.headers.items() if _is_secret(k))]
-        self._errors = UpstreamErrors(deps.provider_id, secrets)
+    def __init__(self, config: RemoteConfig, traits: Traits, deps: Deps) -> None:
         self._provider_id = deps.provider_id
+        self._allowed = None if config.allowed_models is None else frozenset(config.allowed_models)
+        self._traits = traits
         self._clock = deps.clock
-        self._headers = _bearer(settings.api_key)
+        key = _revealed(traits.api_key)
+        extra = {name: value.get_secret_value() for name, value in (config.headers or {}).items()}
+        self._has_key = bool(key)
+        self._headers = _bearer(key)
+        self._errors = UpstreamErrors(deps.provider_id, [key, *extra.values()])
+        self._settings = _upstream_settings(config, extra)
+        self._upstream = deps.upstream(self._settings)
 
     async def stop(self) -> None:
         await self._upstream.aclose()
@@ -106,6 +118,8 @@ class OpenAICompatible(Inference):
             )
         except UpstreamError as error:
             return Health("error", self._errors.failed(error).message)
+        if self._waits_for_keys(reply.status):
+            return Health("ok", "reachable; no key is configured, so each request must bring its own")
         if reply.status >= 400:
             return Health("error", self._errors.refused(reply.status, reply.headers, reply.body).message)
         return Health("ok")
@@ -118,14 +132,14 @@ class OpenAICompatible(Inference):
                 ctx, "chat/completions", request.raw, CreateChatCompletionStreamResponse
             )
         reply = await self._post(ctx, "chat/completions", request.raw)
-        return Payload.from_raw(reply, CreateChatCompletionResponse)
+        return _payload(reply, CreateChatCompletionResponse)
 
     async def create_completion(
         self, ctx: RequestContext, request: Request[CreateCompletionRequest]
-    ) -> Payload[CreateCompletionResponse] | Stream[CreateCompletionResponse]:
+    ) -> Payload[CreateCompletionResponse] | Stream[CreateCompletionStreamResponse]:
         if given(request.body.stream, False):
-            return await self._stream(ctx, "completions", request.raw, CreateCompletionResponse)
-        return Payload.from_raw(await self._post(ctx, "completions", request.raw), CreateCompletionResponse)
+            return await self._stream(ctx, "completions", request.raw, CreateCompletionStreamResponse)
+        return _payload(await self._post(ctx, "completions", request.raw), CreateCompletionResponse)
 
     async def create_embedding(
         self, ctx: RequestContext, request: Request[CreateEmbeddingRequest]
@@ -133,17 +147,20 @@ class OpenAICompatible(Inference):
         reply = await self._post(ctx, "embeddings", request.raw)
         if given(request.body.encoding_format) == "base64" and _FLOAT_VECTOR(reply):
             reply = _with_base64_vectors(self._parsed(reply))
-        return Payload.from_raw(reply, CreateEmbeddingResponse)
+        return _payload(reply, CreateEmbeddingResponse)
 
     async def rerank(self, ctx: RequestContext, request: Request[RerankRequest]) -> Payload[RerankResponse]:
-        if self.settings.rerank_path is None:
-            raise OperationNotSupported.of(self, "rerank")
+        if self._traits.rerank_path is None:
+            message = (
+                f"provider {self._provider_id!r} does not rerank: no path for it is known or configured."
+            )
+            raise OperationNotSupported(message)
         body = request.body
-        reply = await self._post(ctx, self.settings.rerank_path, reranking.asked(body), opens=b"{[")
+        reply = await self._post(ctx, self._traits.rerank_path, reranking.asked(body), opens=b"{[")
         raw = reranking.ranked(self._parsed(reply), len(body.items), given(body.max_num_results))
         if raw is None:
             raise self._errors.invalid("a ranking that does not fit the request")
-        return Payload.from_raw(raw, RerankResponse)
+        return _payload(raw, RerankResponse)
 
     async def _post(self, ctx: RequestContext, path: str, body: bytes, *, opens: bytes = b"{") -> bytes:
         headers = self._headers_for(ctx)
@@ -179,8 +196,8 @@ class OpenAICompatible(Inference):
         try:
             source = await self._upstream.stream(ctx, "POST", path, body=body, headers=self._headers_for(ctx))
             if 200 <= source.status < 300 and "text/event-stream" in source.headers.get("content-type", ""):
-                relayed = Stream[T].relay(source.chunks(), type_, complete=_finishes, close=source.aclose)
-                return Stream.events(self._guarded(relayed, secrets), close=relayed.aclose)
+                relayed = _relay(source.chunks(), type_, complete=_finishes, close=source.aclose)
+                return _events(self._guarded(relayed, secrets), close=relayed.aclose)
             refused = await _read(source)
         except UpstreamError as error:
             raise self._errors.failed(error, secrets) from error
@@ -203,22 +220,26 @@ class OpenAICompatible(Inference):
         """The models that the server lists and `allowed_models` admits, each with its guessed kind."""
         rows = [self._record(entry) for entry in await self._listed(ctx) if self._admits(entry)]
         raw = json.dumps({"object": "list", "data": rows}).encode()
-        return Payload.from_raw(raw, ListModelsResponse)
+        return _payload(raw, ListModelsResponse)
 
     async def _listed(self, ctx: RequestContext) -> list[dict[str, Any]]:
-        """What `GET /models` lists. A server without that path has just the models that the config allows."""
+        """What `GET /models` lists; the allowed models if the server has no list, or none without a key."""
         secrets = self._secrets_of(ctx)
         try:
             reply = await self._upstream.request(ctx, "GET", "models", headers=self._headers_for(ctx))
         except UpstreamError as error:
             raise self._errors.failed(error, secrets) from error
-        if reply.status in {404, 405, 501} and self.settings.allowed_models is not None:
-            return [{"id": name} for name in self.settings.allowed_models]
+        untold = reply.status in {404, 405, 501} or self._waits_for_keys(reply.status)
+        if untold and self._allowed is not None:
+            return [{"id": name} for name in sorted(self._allowed)]
         return list(entries(self._parsed(self._checked(ctx, reply))))
 
     def _admits(self, entry: Mapping[str, Any]) -> bool:
-        allowed = self.settings.allowed_models
-        return allowed is None or entry["id"] in allowed
+        return self._allowed is None or entry["id"] in self._allowed
+
+    def _waits_for_keys(self, status: int) -> bool:
+        """Whether a refusal only says that no key is configured, requests being meant to bring theirs."""
+        return status in {401, 403} and not self._has_key and self._traits.key_field != ""
 
     def _record(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         created = entry.get("created")
@@ -237,7 +258,7 @@ class OpenAICompatible(Inference):
 
     def _key_of(self, ctx: RequestContext) -> str | None:
         """The caller's own key for this server, from the request's provider data."""
-        key = ctx.provider_data.get(self.settings.key_field) if ctx.provider_data else None
+        key = ctx.provider_data.get(self._traits.key_field) if ctx.provider_data else None
         return key if isinstance(key, str) and key else None
 
     def _headers_for(self, ctx: RequestContext) -> Mapping[str, str]:
@@ -261,12 +282,25 @@ async def _read(source: UpstreamStream) -> bytes:
         await source.aclose()
 
 
-def _bearer(key: str | None) -> Mapping[str, str]:
-    return {} if not key else {"authorization": f"Bearer {key}"}
+def _upstream_settings(config: RemoteConfig, headers: Mapping[str, str]) -> UpstreamSettings:
+    """Where and how to reach the server of a config."""
+    return UpstreamSettings(
+        base_url=config.base_url,
+        headers=headers,
+        timeout=config.timeout_seconds,
+        connect_timeout=config.connect_timeout_seconds,
+        max_connections=config.max_connections,
+        verify_tls=config.verify_tls,
+        proxy=config.proxy,
+    )
 
 
-def _is_secret(header: str) -> bool:
-    return re.search(r"auth|key|token|secret|cookie", header, re.IGNORECASE) is not None
+def _revealed(secret: SecretStr | None) -> str:
+    return "" if secret is None else secret.get_secret_value()
+
+
+def _bearer(key: str) -> Mapping[str, str]:
+    return {"authorization": f"Bearer {key}"} if key else {}
 
 
 def _with_base64_vectors(body: dict[str, Any]) -> bytes:
@@ -277,3 +311,9 @@ def _with_base64_vectors(body: dict[str, Any]) -> bytes:
             numbers = cast(list[float], vector)
             row["embedding"] = base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()
     return json.dumps(body).encode()
+
+
+async def create(config: RemoteOpenaiCompatibleConfig, deps: Deps) -> OpenAICompatible:
+    """The provider of one OpenAI-style server."""
+    traits = Traits(config.api_key, "openai_compatible_api_key", config.rerank_path)
+    return OpenAICompatible(config, traits, deps)

@@ -102,7 +102,7 @@ async def test_base64_vectors_equal_the_float_ones(
 
 
 async def test_rerank_in_the_common_form(make: Make, far: LoopbackUpstream, ctx: RequestContext) -> None:
-    provider = await make(KIND, base_url=far.base_url)
+    provider = await make(KIND, base_url=far.base_url, rerank_path="rerank")
     items = ["a blue dog", {"type": "text", "text": "a red cat"}, "red"]
     request = received(RerankRequest, query="red cat", items=items, max_num_results=2, return_documents=False)
 
@@ -130,7 +130,7 @@ async def test_rerank_elsewhere(make: Make, far: LoopbackUpstream, ctx: RequestC
 
 
 async def test_an_image_cannot_be_reranked(make: Make, far: LoopbackUpstream, ctx: RequestContext) -> None:
-    provider = await make(KIND, base_url=far.base_url)
+    provider = await make(KIND, base_url=far.base_url, rerank_path="rerank")
     image = {"type": "image_url", "image_url": {"url": "https://example.invalid/cat.png"}}
 
     with pytest.raises(errors.UnsupportedContent) as failure:
@@ -138,6 +138,15 @@ async def test_an_image_cannot_be_reranked(make: Make, far: LoopbackUpstream, ct
 
     assert failure.value.param == "items.1"
     assert not far.seen
+
+
+async def test_without_a_path_there_is_no_rerank(
+    make: Make, far: LoopbackUpstream, ctx: RequestContext
+) -> None:
+    provider = await make(KIND, base_url=far.base_url)
+
+    with pytest.raises(errors.OperationNotSupported, match="'far' does not rerank"):
+        await provider.rerank(ctx, received(RerankRequest, query="a", items=["a"]))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +167,9 @@ async def test_an_image_cannot_be_reranked(make: Make, far: LoopbackUpstream, ct
 def test_rankings_of_other_forms(found: object, kept: list[tuple[int, float]] | None) -> None:
     raw = ranked(found, 2, None)
 
-    rows = None if raw is None else [(row["index"], row["relevance_score"]) for row in json.loads(raw)["data"]]
+    rows = (
+        None if raw is None else [(row["index"], row["relevance_score"]) for row in json.loads(raw)["data"]]
+    )
     assert rows == kept
 
 
@@ -190,6 +201,45 @@ async def test_a_server_without_a_list_has_the_allowed_models(
     unlisted = await make(KIND, base_url=far.base_url)
     with pytest.raises(ApiError):
         await unlisted.list_models(ctx, Request.of(None))
+
+
+async def test_without_a_key_requests_may_bring_theirs(
+    make: Make, far: LoopbackUpstream, ctx: RequestContext
+) -> None:
+    far.app.api_key = KEY
+    provider = await make(KIND, base_url=far.base_url, allowed_models=["echo"])
+
+    health = await provider.health()
+    listed = (await provider.list_models(ctx, Request.of(None))).body.data
+
+    assert (health.status, [m.id for m in listed]) == ("ok", ["echo"])
+    assert "each request must bring its own" in health.message
+
+
+async def test_a_wrong_key_is_no_health(make: Make, far: LoopbackUpstream) -> None:
+    far.app.api_key = KEY
+    provider = await make(KIND, base_url=far.base_url, api_key="sk-wrong")
+
+    health = await provider.health()
+
+    assert health.status == "error"
+    assert "[secret]" in health.message
+
+
+async def test_headers_go_along_and_stay_secret(
+    make: Make, far: LoopbackUpstream, ctx: RequestContext
+) -> None:
+    headers = {"x-gateway": "gw-secret-7", "authorization": "Bearer gw-secret-7"}
+    provider = await make(KIND, base_url=far.base_url, headers=headers)
+    keyed = await make(KIND, base_url=far.base_url, headers=headers, api_key=KEY)
+
+    with pytest.raises(ApiError) as failure:
+        await provider.create_chat_completion(ctx, chat("@@status=500@@", user="gw-secret-7"))
+    assert far.seen[-1].headers["x-gateway"] == "gw-secret-7"
+    assert far.seen[-1].headers["authorization"] == "Bearer gw-secret-7"
+    assert "gw-secret-7" not in failure.value.message
+    await keyed.create_chat_completion(ctx, chat())
+    assert far.seen[-1].headers["authorization"] == f"Bearer {KEY}"
 
 
 async def test_the_configured_key_goes_along(make: Make, far: LoopbackUpstream, ctx: RequestContext) -> None:
