@@ -1,6 +1,6 @@
 """One operation made ready for requests: everything that can be known before the first one."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from specstack.descriptors import Body, Operation
@@ -12,9 +12,8 @@ from specstack.http.multipart import Uploads, read_multipart
 from specstack.http.params import ParamReader
 from specstack.http.reply import Framer
 from specstack.http.settings import HttpSettings
-from specstack_wire import NO_PARAMS, Request
 
-BodyReader = Callable[[Receive, Headers, Uploads], Awaitable[tuple[bytes | None, Any]]]
+BodyReader = Callable[[Receive, Headers, Uploads | None], Awaitable[tuple[bytes | None, Any]]]
 
 MULTIPART = "multipart/form-data"
 URLENCODED = "application/x-www-form-urlencoded"
@@ -24,18 +23,19 @@ class Binding:
     """An operation with its settings. Raises `ValueError` when the two do not fit."""
 
     __slots__ = (
-        "_body",
-        "_model",
-        "_params",
-        "_variants",
+        "body",
         "envelope",
         "errors",
         "framer",
+        "has_files",
         "hooks",
         "limit",
+        "model",
         "operation",
+        "params",
         "status",
         "timeout",
+        "variants",
     )
 
     def __init__(self, op: Operation, settings: HttpSettings) -> None:
@@ -47,36 +47,21 @@ class Binding:
         self.status = op.reply.status
         self.framer = None if op.stream is None else Framer(op.stream)
         self.limit = settings.body_limit
-        self._params = ParamReader(op, settings.errors) if op.params else None
-        self._variants = VariantChoice(op.variants) if op.variants else None
-        self._model: Any = None
-        self._body: BodyReader | None = None
+        self.params = ParamReader(op, settings.errors) if op.params else None
+        self.variants = VariantChoice(op.variants) if op.variants else None
+        self.model: Any = None
+        self.body: BodyReader | None = None
+        self.has_files = False
         if op.body is not None:
             if op.body.limit is not None:
                 self.limit = op.body.limit
-            self._model = op.body.model
-            self._body = _body_reader(op.body, self)
+            self.model = op.body.model
+            self.has_files = MULTIPART in op.body.media
+            self.body = _body_reader(op.body, self)
 
     def failure(self, exc: Exception, request_id: str) -> ErrorReply:
         """The reply to a call that failed; what clients must not see is logged here."""
         return error_reply(self.errors.explain(exc, request_id, self.operation), self.envelope, request_id)
-
-    def params(self, scope: Mapping[str, Any], headers: Headers) -> Any:
-        """The parameters of a request, in the operation's parameter model."""
-        return NO_PARAMS if self._params is None else self._params.read(scope, headers)
-
-    async def read(
-        self, scope: Mapping[str, Any], receive: Receive, headers: Headers, uploads: Uploads
-    ) -> Request[Any, Any]:
-        """The validated request. Raises the errors of the roles that a bad one deserves."""
-        params = NO_PARAMS if self._params is None else self._params.read(scope, headers)
-        variant = "" if self._variants is None else self._variants.of(headers)
-        if self._body is None:
-            return Request(None, None, None, params, variant)
-        raw, body = await self._body(receive, headers, uploads)
-        if body is None and not raw:
-            return Request(None, None, None, params, variant)
-        return Request(body, raw, self._model, params, variant)
 
 
 def _is_json(media: str) -> bool:
@@ -95,22 +80,22 @@ def _body_reader(body: Body, bound: Binding) -> BodyReader:
         raise ValueError(f"{bound.operation}: the runtime does not read {', '.join(unknown)} bodies")
     errors = bound.errors
     json = JsonReader(body, bound.limit, errors) if any(map(_is_json, body.media)) else None
-    form = FormReader(body, errors) if len(body.media) > (json is not None) else None
+    if json is not None and all(map(_is_json, body.media)):
+        return json.read
+    form = FormReader(body, errors)
 
-    async def read_json(receive: Receive, headers: Headers, uploads: Uploads) -> tuple[bytes | None, Any]:
-        assert json is not None
-        return await json.read(receive, headers)
-
-    async def read_form(receive: Receive, headers: Headers, uploads: Uploads) -> tuple[bytes | None, Any]:
+    async def read_form(
+        receive: Receive, headers: Headers, uploads: Uploads | None
+    ) -> tuple[bytes | None, Any]:
         if not body.required and _absent(headers):
             return None, None
         media = check_media(body, headers, None, errors)
         if json is not None and _is_json(media):
             return await json.read(receive, headers)
-        assert form is not None
         source = BodySource(receive, headers, bound.limit, errors)
         if media == URLENCODED:
             return None, await read_urlencoded(source, form.begin(), errors)
+        assert uploads is not None
         return None, await read_multipart(headers[b"content-type"], source, form.begin(), uploads, errors)
 
-    return read_json if form is None else read_form
+    return read_form

@@ -12,7 +12,7 @@ from specstack.http.errors import ErrorTable
 from specstack_wire import RequestContext
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
-_PROVIDER_DATA = (b"x-stack-provider-data", b"x-llamastack-provider-data", b"x-ogx-provider-data")
+_PROVIDER_DATA = frozenset({b"x-stack-provider-data", b"x-llamastack-provider-data", b"x-ogx-provider-data"})
 _NOTHING: Mapping[str, Any] = {}
 
 _random_bits = random.getrandbits
@@ -30,33 +30,34 @@ def context_of(
     headers: Mapping[bytes, bytes], request_id: str, operation: str, timeout: float | None, errors: ErrorTable
 ) -> RequestContext:
     """The context of a call. Raises the `invalid` error for provider data that is no JSON object."""
+    data = _NOTHING if _PROVIDER_DATA.isdisjoint(headers) else _provider_data(headers, errors)
+    deadline = None if timeout is None else time.time() + timeout
     trace = headers.get(b"traceparent")
     key = headers.get(b"idempotency-key")
     return RequestContext(
         request_id,
         operation,
-        provider_data=_provider_data(headers, errors),
-        headers=_NOTHING,
-        deadline=None if timeout is None else time.time() + timeout,
-        trace=None if trace is None else trace.decode("latin-1"),
-        idempotency_key=None if key is None else key.decode("latin-1"),
+        None,
+        None,
+        data,
+        _NOTHING,
+        deadline,
+        None if trace is None else trace.decode("latin-1"),
+        None if key is None else key.decode("latin-1"),
     )
 
 
 def _provider_data(headers: Mapping[bytes, bytes], errors: ErrorTable) -> Mapping[str, Any]:
-    for name in _PROVIDER_DATA:
-        if name not in headers:
-            continue
-        try:
-            data = json.loads(headers[name])
-        except (ValueError, RecursionError):
-            data = None
-        if isinstance(data, dict):
-            return cast("dict[str, Any]", data)
-        # The value may hold credentials, so it is not repeated.
-        shown = name.decode()
-        raise errors.error("invalid", f"The header {shown} must be a JSON object.", param=shown)
-    return _NOTHING
+    name = min(_PROVIDER_DATA.intersection(headers))
+    try:
+        data = json.loads(headers[name])
+    except (ValueError, RecursionError):
+        data = None
+    if isinstance(data, dict):
+        return cast("dict[str, Any]", data)
+    # The value may hold credentials, so it is not repeated.
+    shown = name.decode()
+    raise errors.error("invalid", f"The header {shown} must be a JSON object.", param=shown)
 
 
 class VariantChoice:

@@ -38,6 +38,7 @@ class SpecApp:
         self.settings = settings
         self.inner = inner
         self._trie = Trie(self.endpoints)
+        self._fixed = self._trie.fixed
         self._documents = dict(documents)
 
     def openapi(self) -> dict[str, Any]:
@@ -51,31 +52,34 @@ class SpecApp:
             await self.inner(scope, receive, send)
             return
         path: str = scope["path"]
-        raw_path: bytes | None = scope.get("raw_path")
-        if root := scope.get("root_path"):
-            path = path.removeprefix(root) or "/"
-            raw_path = None if raw_path is None else raw_path.removeprefix(root.encode()) or b"/"
-        leaf, values = self._trie.find(path, raw_path)
-        if leaf is not None and kind == "http":
-            endpoint = leaf.methods.get(scope["method"])
-            if endpoint is None:
-                await refuse_method(list(leaf.methods.values()), self.settings, scope, send)
-                return
-            scope["path_params"] = values
-            await endpoint(scope, receive, send)
-        elif leaf is not None and leaf.socket is not None:
-            scope["path_params"] = values
-            await leaf.socket(scope, receive, send)
-        elif path in self._documents and kind == "http":
-            await self._documents[path](scope, receive, send)
-        else:
+        leaf = self._fixed.get(path)
+        if leaf is None:
+            raw_path: bytes | None = scope.get("raw_path")
+            if root := scope.get("root_path"):
+                path = path.removeprefix(root) or "/"
+                raw_path = None if raw_path is None else raw_path.removeprefix(root.encode()) or b"/"
+            leaf, scope["path_params"] = self._trie.find(path, raw_path)
+        if leaf is None:
             await self._elsewhere(path, scope, receive, send)
+            return
+        found = leaf.methods.get(scope["method"]) if kind == "http" else leaf.socket
+        if found is not None:
+            await found(scope, receive, send)
+        elif kind == "http":
+            await refuse_method(list(leaf.methods.values()), self.settings, scope, send)
+        else:
+            await self._unknown(path, scope, receive, send)
 
     async def _elsewhere(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """What a plug-in router serves, or an unknown path."""
+        """What a plug-in router serves, a document, or an unknown path."""
         if any(_serves(route, scope) for route in self.inner.routes):
             await self.inner(scope, receive, _with_request_id(scope, send))
-            return
+        elif path in self._documents and scope["type"] == "http":
+            await self._documents[path](scope, receive, send)
+        else:
+            await self._unknown(path, scope, receive, send)
+
+    async def _unknown(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         errors = self.settings.errors
         request_id = request_id_of(dict(scope["headers"]))
         envelope = errors.envelope(self._trie.envelope_near(path) or errors.default_envelope)

@@ -26,7 +26,7 @@ from specstack.http.reply import (
 from specstack.http.settings import HttpSettings, default_settings
 from specstack.http.watch import Receive, Watch
 from specstack.http.websocket import SocketHandler, serve_socket
-from specstack_wire import Binary, Payload, Stream
+from specstack_wire import NO_PARAMS, Binary, Payload, Request, Stream
 
 Scope = MutableMapping[str, Any]
 Handler = Callable[..., Awaitable[Any]]
@@ -62,20 +62,26 @@ class Endpoint:
             return
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = request_id_of(headers)
-        head: list[Header] = [JSON_TYPE, (b"x-request-id", request_id.encode())]
-        uploads = Uploads()
+        uploads = Uploads() if bound.has_files else None
         watch: Watch | None = None
         try:
             ctx = context_of(headers, request_id, self.op.id, bound.timeout, bound.errors)
             for hook in bound.hooks:
                 await hook(self.op, cast("dict[str, Any]", scope), ctx)
-            request = await bound.read(scope, receive, headers, uploads)
+            params = NO_PARAMS if bound.params is None else bound.params.read(scope, headers)
+            variant = "" if bound.variants is None else bound.variants.of(headers)
+            raw: bytes | None = None
+            body: Any = None
+            if bound.body is not None:
+                raw, body = await bound.body(receive, headers, uploads)
+            request = Request(body, raw or None, bound.model, params, variant)
             watch = Watch(receive, ctx.cancellation, bound.timeout)
             reply = await self._handler(ctx, request)
             if isinstance(reply, Payload):
-                raw = cast("Payload[Any]", reply).raw
-                watch.reply_began()
-                await send_whole(send, bound.status, head, raw)
+                data = cast("Payload[Any]", reply).raw
+                watch.began = True
+                head: list[Header] = [JSON_TYPE, (b"x-request-id", request_id.encode())]
+                await send_whole(send, bound.status, head, data)
             else:
                 await self._send(bound, reply, send, request_id, watch)
         except ClientGone:
@@ -88,7 +94,8 @@ class Endpoint:
         finally:
             if watch is not None:
                 watch.stop()
-            uploads.remove()
+            if uploads is not None:
+                uploads.remove()
         if watch is not None and watch.reason is not None:
             await watch.settle()
             if watch.reason == "timeout" and not watch.began:

@@ -33,13 +33,14 @@ class Trie:
 
     Fixed segments win over parameters, these over greedy ids. Raises `ValueError` when two operations
     claim one method of one path, or a path has a segment that is only partly a parameter.
+    `fixed` holds the paths without parameters, for a caller in a hurry.
     """
 
-    __slots__ = ("_fixed", "_paths", "_root")
+    __slots__ = ("_paths", "_root", "fixed")
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         self._root = _Node()
-        self._fixed: dict[str, Leaf] = {}
+        self.fixed: dict[str, Leaf] = {}
         self._paths: list[str] = []
         for endpoint in endpoints:
             for path in (endpoint.op.path, *endpoint.op.aliases):
@@ -71,14 +72,14 @@ class Trie:
         if op.websocket is not None:
             leaf.socket = endpoint
         if not names:
-            self._fixed[path] = leaf
+            self.fixed[path] = leaf
 
     def find(self, path: str, raw_path: bytes | None) -> tuple[Leaf | None, dict[str, str]]:
         """The leaf of a path and the values of its parameters, each percent-decoded by itself.
 
         `path` is decoded, `raw_path` as it came; with the latter an escaped slash stays within its id.
         """
-        leaf = self._fixed.get(path)
+        leaf = self.fixed.get(path)
         if leaf is not None:
             return leaf, {}
         if raw_path is None or b"%" not in raw_path:

@@ -4,13 +4,15 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 from specstack_wire import Cancellation
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
-GRACE = 0.2
-"""Seconds before anybody listens for a disconnect: most calls are over by then and pay one timer only."""
+TICK = 0.2
+"""Seconds between two looks at the calls in flight. Most calls are over before anybody looks, so that
+they pay for neither a timer nor a task of their own."""
 
 
 class Watch:
@@ -20,17 +22,7 @@ class Watch:
     whether the reply's status is on its way.
     """
 
-    __slots__ = (
-        "_cancellation",
-        "_expires",
-        "_listener",
-        "_loop",
-        "_receive",
-        "_task",
-        "_timer",
-        "began",
-        "reason",
-    )
+    __slots__ = ("_cancellation", "_expires", "_listener", "_receive", "_rounds", "_task", "began", "reason")
 
     def __init__(self, receive: Receive, cancellation: Cancellation, timeout: float | None) -> None:
         loop = asyncio.get_running_loop()
@@ -38,23 +30,19 @@ class Watch:
         self.began = False
         self._receive = receive
         self._cancellation = cancellation
-        self._loop = loop
         self._task = asyncio.current_task(loop)
         self._expires = None if timeout is None else loop.time() + timeout
         self._listener: asyncio.Task[None] | None = None
-        delay = GRACE if timeout is None or timeout > GRACE else timeout
-        self._timer: asyncio.TimerHandle | None = loop.call_later(delay, self._begin)
+        self._rounds = _rounds_of(loop)
+        self._rounds.add(self)
 
     def reply_began(self) -> None:
         """From now on only a disconnect ends the call: a long stream is no slow answer."""
         self.began = True
-        self._expires = None
 
     def stop(self) -> None:
         """Ends the watch. The task is not cancelled after this."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._rounds.discard(self)
         if self._listener is not None:
             self._listener.cancel()
             self._listener = None
@@ -68,16 +56,12 @@ class Watch:
             await asyncio.sleep(0)
         task.uncancel()
 
-    def _begin(self) -> None:
-        self._timer = None
+    def look(self, now: float) -> None:
+        """Starts to listen for a disconnect, and ends the call when its time is up."""
         if self._listener is None:
-            self._listener = self._loop.create_task(self._listen())
-        if self._expires is None:
-            return
-        if self._expires > self._loop.time():
-            self._timer = self._loop.call_at(self._expires, self._begin)
-            return
-        self._end("timeout")
+            self._listener = asyncio.get_running_loop().create_task(self._listen())
+        if self._expires is not None and now >= self._expires and not self.began:
+            self._end("timeout")
 
     async def _listen(self) -> None:
         whole = 0
@@ -96,3 +80,43 @@ class Watch:
         self.reason = reason
         self._cancellation.request()
         self._task.cancel()
+
+
+class _Rounds:
+    """The calls in flight of one event loop, looked at every `TICK` seconds while there are any."""
+
+    __slots__ = ("_armed", "_watches", "discard")
+
+    def __init__(self) -> None:
+        self._watches: set[Watch] = set()
+        self._armed = False
+        self.discard = self._watches.discard
+
+    def add(self, watch: Watch) -> None:
+        self._watches.add(watch)
+        if not self._armed:
+            self._armed = True
+            asyncio.get_running_loop().call_later(TICK, self._tick)
+
+    def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for watch in tuple(self._watches):
+            watch.look(now)
+        self._armed = bool(self._watches)
+        if self._armed:
+            loop.call_later(TICK, self._tick)
+
+
+_all_rounds: WeakKeyDictionary[asyncio.AbstractEventLoop, _Rounds] = WeakKeyDictionary()
+_last: tuple[asyncio.AbstractEventLoop | None, _Rounds | None] = (None, None)
+
+
+def _rounds_of(loop: asyncio.AbstractEventLoop) -> _Rounds:
+    global _last
+    known, rounds = _last
+    if known is loop and rounds is not None:
+        return rounds
+    rounds = _all_rounds.setdefault(loop, _Rounds())
+    _last = (loop, rounds)
+    return rounds
