@@ -166,7 +166,7 @@ def _form(context: Context, body: Body) -> Body:
     json_fields, list_fields, file_fields = list[str](), list[str](), list[str]()
     for name, schema in fields.items():
         kinds = schemas.types(schema, context.schemas)
-        if "array" in kinds:
+        if "array" in kinds and "string" not in kinds:
             list_fields.append(name)
             items = schemas.resolved(schema, context.schemas).get("items", {})
             kinds = schemas.types(items, context.schemas)

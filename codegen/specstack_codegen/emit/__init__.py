@@ -1,0 +1,41 @@
+"""Emitters: each turns the IR into generated files, as a mapping of path (relative to the output folder) to text.
+
+Registered by name and imported when used, so that a run that changes nothing imports none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+from specstack_codegen.ir import Ir
+
+Files = dict[str, str]
+Emitter = Callable[[Ir], Files]
+
+
+def _lazy(module: str) -> Emitter:
+    def emit(ir: Ir) -> Files:
+        from importlib.util import find_spec  # DEV
+
+        if find_spec(f"specstack_codegen.emit.{module}") is None:
+            return {}  # DEV
+        return import_module(f"specstack_codegen.emit.{module}").emit(ir)
+
+    return emit
+
+
+EMITTERS: dict[str, Emitter] = {
+    "models": _lazy("models"),
+    "config": _lazy("config"),
+    "protocols": _lazy("protocols"),
+    "errors": _lazy("errors"),
+    "api": _lazy("api"),
+    "operations": _lazy("operations"),
+    "auto_routers": _lazy("auto_routers"),
+    "routing_tables": _lazy("routing_tables"),
+    "server": _lazy("server"),
+    "openapi": _lazy("openapi"),
+    "client": _lazy("client"),
+    "docs": _lazy("docs"),
+}

@@ -1,0 +1,169 @@
+"""The server package's tables: provider registry, dispatch, and `SERVER`, which hands all of it to the runtime."""
+
+from __future__ import annotations
+
+from specstack_codegen.emit import Files
+from specstack_codegen.emit.auto_routers import router_class
+from specstack_codegen.ir import Api, Ir, Provider, Service
+from specstack_codegen.render import Imports, header, render
+
+DESCRIPTORS = "specstack.descriptors"
+
+
+def emit(ir: Ir) -> Files:
+    """`provider_registry.py`, `services.py`, `dispatch.py`, `__init__.py` and `py.typed`."""
+    package = ir.server_package
+    return {
+        f"{package}/__init__.py": _server(ir),
+        f"{package}/provider_registry.py": _registry(ir),
+        f"{package}/services.py": _services(ir),
+        f"{package}/dispatch.py": _dispatch(ir),
+        f"{package}/py.typed": "",
+    }
+
+
+def _server(ir: Ir) -> str:
+    package = ir.server_package
+    imports = Imports()
+    imports.add(DESCRIPTORS, "ApiEntry", "GeneratedServer")
+    imports.add(f"{package}.services", "SERVICES")
+    return render(
+        "server/init.py.jinja",
+        header=header(ir, "openapi/*.yaml", "resources.yaml", "services.yaml", "errors.yaml"),
+        doc="The generated server: routers, routing tables and registries, and `SERVER`, which names them all.",
+        imports=imports.lines,
+        package=package,
+        apis=[(api.name, _api_entry(ir, api)) for api in ir.apis],
+        tables=[
+            (one.name, f"{package}.routing_tables.{one.module}:{one.class_name}") for one in ir.resources
+        ],
+        services="SERVICES",
+        providers=f"{package}.provider_registry:PROVIDERS",
+        dispatch=f"{package}.dispatch:DISPATCH",
+        errors=ir.errors_module,
+        openapi=ir.api_package,
+    )
+
+
+def _api_entry(ir: Ir, api: Api) -> list[tuple[str, str]]:
+    package = ir.server_package
+    found = [
+        ("name", repr(api.name)),
+        ("summary", repr(api.summary)),
+        ("operations", repr(f"{package}.operations.{api.name}:OPERATIONS")),
+        ("router", repr(f"{package}.routers.{api.name}:router")),
+        ("auto_router", repr(f"{package}.auto_routers.{api.name}:{router_class(api)}")),
+    ]
+    if api.has_protocol:
+        found.append(("protocol", repr(f"{ir.api_package}.protocols.{api.name}:{api.class_name}")))
+    routed_by = tuple(resource.name for resource in ir.resources if resource.routes == api.name)
+    for name, values in (("tables", api.tables), ("services", api.services), ("routed_by", routed_by)):
+        if values:
+            found.append((name, repr(values)))
+    return found
+
+
+def _registry(ir: Ir) -> str:
+    imports = Imports()
+    imports.add(DESCRIPTORS, "ProviderSpec")
+    rows = [_provider_row(ir, provider) for provider in ir.providers]
+    return _table(
+        ir,
+        ("providers/*", "openapi/*.yaml"),
+        "Every provider type that there is; a provider's module is imported when a run config names it.",
+        imports,
+        "PROVIDERS",
+        "dict[tuple[str, str], ProviderSpec]",
+        rows,
+        "(API, provider type) -> what is known of it.",
+        "{}",
+    )
+
+
+def _provider_row(ir: Ir, provider: Provider) -> str:
+    module = f"{ir.api_package}.provider_config.{provider.api}.{provider.name}"
+    arguments = [
+        f"api={provider.api!r}",
+        f"provider_type={provider.provider_type!r}",
+        f"module={provider.module!r}",
+        f"config={f'{module}:{provider.class_name}'!r}",
+        f"capabilities={provider.capabilities!r}",
+        f"summary={provider.summary!r}",
+    ]
+    if provider.stability != "stable":
+        arguments.append(f"stability={provider.stability!r}")
+    if provider.extra:
+        arguments.append(f"extra={provider.extra!r}")
+    if provider.requires:
+        arguments.append(f"requires={provider.requires!r}")
+    if provider.optional:
+        arguments.append(f"optional={provider.optional!r}")
+    if provider.provider_data_class:
+        arguments.append(f"provider_data={f'{module}:{provider.provider_data_class}'!r}")
+    return f"({provider.api!r}, {provider.provider_type!r}): ProviderSpec({', '.join(arguments)},)"
+
+
+def _services(ir: Ir) -> str:
+    imports = Imports()
+    imports.add(DESCRIPTORS, "ServiceEntry")
+    return _table(
+        ir,
+        ("services.yaml", "openapi/*.yaml"),
+        "The core services, which serve operations themselves.",
+        imports,
+        "SERVICES",
+        "dict[str, ServiceEntry]",
+        [_service_row(ir, service) for service in ir.services],
+        "Name -> the handwritten module that makes the service, and the Protocol it keeps.",
+        "{}",
+    )
+
+
+def _service_row(ir: Ir, service: Service) -> str:
+    protocol = f"{ir.api_package}.protocols.{service.api}:{service.class_name}"
+    return f"{service.name!r}: ServiceEntry(name={service.name!r}, module={service.module!r}, protocol={protocol!r})"
+
+
+def _dispatch(ir: Ir) -> str:
+    rows = [
+        repr((operation.method, path, api.name, operation.name, path != operation.path))
+        for api in ir.apis
+        for operation in api.operations
+        for path in (operation.path, *operation.aliases)
+    ]
+    return _table(
+        ir,
+        ("openapi/*.yaml",),
+        "Every path that is served, older paths of the same operations included.",
+        Imports(),
+        "DISPATCH",
+        "tuple[tuple[str, str, str, str, bool], ...]",
+        rows,
+        "(method, path, API, operation, whether the path is an alias), in the order of the spec.",
+        "()",
+    )
+
+
+def _table(
+    ir: Ir,
+    sources: tuple[str, ...],
+    doc: str,
+    imports: Imports,
+    name: str,
+    annotation: str,
+    rows: list[str],
+    name_doc: str,
+    brackets: str,
+) -> str:
+    return render(
+        "server/table.py.jinja",
+        header=header(ir, *sources),
+        doc=doc,
+        imports=imports.lines,
+        name=name,
+        annotation=annotation,
+        open=brackets[0],
+        close=brackets[1],
+        rows=rows,
+        name_doc=name_doc,
+    )
