@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.loopback_upstream import LoopbackUpstream
 
 from specstack.upstream import UpstreamPool
 from specstack_api.protocols.inference import Inference
 from specstack_server.provider_registry import PROVIDERS
 from specstack_wire import Deps, RequestContext
+from support.loopback_upstream import LoopbackUpstream
 
 Make = Callable[..., Awaitable[Inference]]
 

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+
 from specstack_api import errors
 from specstack_api.models.inference import RerankRequest
 from specstack_api.protocols.inference import Inference
-
 from specstack_wire import Payload, Request, RequestContext
 from support.calls import chat, received
 from support.loopback_upstream import LoopbackUpstream

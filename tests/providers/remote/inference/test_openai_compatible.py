@@ -11,15 +11,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from support import loopback_replies as replies
-from support.calls import chat, received
-from support.loopback_upstream import LoopbackUpstream
 
 from specstack_api import errors
 from specstack_api.models.inference import CreateCompletionRequest, CreateEmbeddingRequest, RerankRequest
 from specstack_api.protocols.inference import Inference
 from specstack_providers.remote.inference.reranking import ranked
 from specstack_wire import NO_PARAMS, ApiError, Payload, Request, RequestContext, Stream
+from support import loopback_replies as replies
+from support.calls import chat, received
+from support.loopback_upstream import LoopbackUpstream
 
 KIND = "remote::openai-compatible"
 KEY = "sk-loopback-secret-1"
