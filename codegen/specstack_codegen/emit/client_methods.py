@@ -170,7 +170,7 @@ class _Builder:
     def _declared(
         self, narrowed: Mapping[str, str] | None = None, variant: str = "", own: list[Argument] | None = None
     ) -> tuple[str, ...]:
-        """The signature: path parameters by position, all else by keyword, some `narrowed` to another type."""
+        """The signature: path parameters by position, all else by keyword; `narrowed` replaces some."""
         arguments = self.arguments if own is None else own
         positional = [one.declared() for one in arguments if one.place in ("path", "root")]
         keyword = [one for one in arguments if one.place not in ("path", "root")]
