@@ -42,7 +42,10 @@ def codec_of(type_: Any) -> Codec[Any]:
 
 
 def encode(body: Any, type_: Any = None) -> bytes:
-    """`body` as JSON bytes, written by its own class, or by `type_` where the body is no model."""
+    """`body` as JSON bytes, written by its own class, or by `type_` where the body is no model.
+
+    Only what was set is written: a default that the sender left out is the receiver's to fill in.
+    """
     if isinstance(body, BaseModel):
-        return body.__pydantic_serializer__.to_json(body)
-    return codec_of(Any if type_ is None else type_).encode(body)
+        return body.__pydantic_serializer__.to_json(body, exclude_unset=True)
+    return codec_of(Any if type_ is None else type_).encode(body, exclude_unset=True)

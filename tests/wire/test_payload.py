@@ -38,6 +38,16 @@ def test_an_omitted_field_stays_omitted() -> None:
     assert given(Chat(model="a", n=1).n, 3) == 1
 
 
+def test_a_default_that_was_not_sent_is_not_written() -> None:
+    class Sampled(ApiModel):
+        model: str
+        temperature: float = 1.0
+        inner: Chat = Chat(model="x")
+
+    sent = Payload[Sampled].from_raw(b'{"model":"a","model":"b","more":{"k":null}}', Sampled)
+    assert json.loads(sent.replacing("model", "c").raw) == {"model": "c", "more": {"k": None}}
+
+
 def test_replacing_splices_bytes_without_reading_them() -> None:
     payload = Payload[Chat].from_raw(b'{"model":"a", "n":1}', Chat).replacing("model", "b")
     assert "unread" in repr(payload)
