@@ -31,8 +31,8 @@ def unknown_extension(spec: Spec) -> Iterator[Finding]:
             if key not in known:
                 yield Finding(pos, f"there is no extension {key!r}", close(key, known))
             elif node.kind not in known[key]["places"]:
-                places = " or ".join(known[key]["places"])
-                yield Finding(pos, f"{key} cannot stand in a {node.kind}", f"put it into a {places}")
+                places = " or ".join(_article(place) for place in known[key]["places"])
+                yield Finding(pos, f"{key} cannot stand in {_article(node.kind)}", f"put it into {places}")
 
 
 @rule("extension-schema")

@@ -1,0 +1,176 @@
+"""Every lint rule fires where it should, says so with file, line and column, and tells how to mend it."""
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+
+from specstack_codegen.bundle import load_spec, read_spec
+from specstack_codegen.lint import checked_spec, lint
+from specstack_codegen.lint_rules.registry import RULES
+from specstack_codegen.source import SpecErrors
+
+HERE = Path(__file__).parent
+REPOSITORY = HERE.parents[1]
+
+
+class Case(NamedTuple):
+    """One fault: `old` becomes `new` in `file`; `rule` must report it at § (or `at`) with `message` and `hint`."""
+
+    rule: str
+    file: str
+    old: str
+    new: str
+    message: str
+    hint: str
+    at: str = ""
+
+
+CASES = [
+    Case(**case)
+    for path in sorted((HERE / "lint_cases").glob("*.yaml"))
+    for case in yaml.safe_load(path.read_text())
+]
+
+
+def make_spec(folder: Path, *, main: bool = True) -> Path:
+    """A copy of the sound spec; with the meta folder it is a main spec, without a satellite."""
+    root = folder / "spec"
+    shutil.copytree(HERE / "spec", root)
+    if main:
+        shutil.copytree(REPOSITORY / "spec" / "meta", root / "meta")
+    return root
+
+
+def apply(root: Path, case: Case) -> str:
+    """Put the fault into the spec; returns the place of the report as `file:line:column`."""
+    path = root / case.file
+    text = path.read_text()
+    assert text.count(case.old) == 1, f"{case.old!r} stands {text.count(case.old)} times in {case.file}"
+    text = text.replace(case.old, case.new)
+    before = text[: text.index("§")] if "§" in text else text[: text.index(case.at)]
+    path.write_text(text.replace("§", ""))
+    return f"spec/{case.file}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
+
+
+def test_the_sound_spec_has_no_fault(tmp_path: Path) -> None:
+    assert [str(error) for error in lint(read_spec(make_spec(tmp_path)))] == []
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule}-{case.message[:40]}")
+def test_a_rule_reports_place_fault_and_mend(tmp_path: Path, case: Case) -> None:
+    root = make_spec(tmp_path)
+    place = apply(root, case)
+    found = [str(error) for error in lint(read_spec(root)) if error.rule == case.rule]
+    at_place = [text for text in found if text.startswith(f"{place}: {case.rule}: ")]
+    assert at_place, f"nothing at {place}; found: {found}"
+    matching = [text for text in at_place if case.message in text.split("\n")[0]]
+    assert matching, at_place
+    assert any(case.hint in text.split("\n  hint: ")[1] for text in matching), matching
+
+
+def test_every_rule_is_tested() -> None:
+    tested = {case.rule for case in CASES} | {"empty-spec"}
+    assert tested == set(RULES)
+
+
+def test_every_rule_is_documented() -> None:
+    assert [rule.id for rule in RULES.values() if not rule.doc.rstrip().endswith(".")] == []
+
+
+def test_an_empty_folder_is_no_spec(tmp_path: Path) -> None:
+    (tmp_path / "spec").mkdir()
+    (error,) = lint(read_spec(tmp_path / "spec"))
+    assert str(error).startswith("spec/openapi:1:1: empty-spec: there is no OpenAPI document")
+    assert "--spec" in error.hint
+
+
+def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
+    """Faults of every stage together: syntax in one file, references and rules in the others."""
+    root = make_spec(tmp_path)
+    (root / "services.yaml").write_text("services: {keeper: [}")
+    faults = [case for case in CASES if case.rule in {"duplicate-key", "operation-id", "secret-format"}]
+    chosen = [faults[0], *[case for case in faults if case.rule != "duplicate-key"][1:2], faults[-1]]
+    places = [apply(root, case) for case in chosen]
+    with pytest.raises(SpecErrors) as raised:
+        checked_spec(root)
+    text = str(raised.value)
+    assert "spec/services.yaml:1:21: yaml-syntax" in text
+    for case, place in zip(chosen, places, strict=True):
+        assert f"{place}: {case.rule}: " in text
+    assert [error.pos for error in raised.value.errors] == sorted(error.pos for error in raised.value.errors)
+
+
+def test_load_spec_refuses_what_cannot_be_read_or_merged(tmp_path: Path) -> None:
+    root = make_spec(tmp_path)
+    place = apply(root, next(case for case in CASES if case.rule == "unresolved-ref"))
+    with pytest.raises(SpecErrors, match="unresolved-ref") as raised:
+        load_spec(root)
+    assert str(raised.value).startswith(place)
+
+
+def test_a_broken_file_does_not_make_its_references_faults(tmp_path: Path) -> None:
+    root = make_spec(tmp_path)
+    (root / "openapi" / "common.yaml").write_text("components: {schemas: [}")
+    assert {error.rule for error in lint(read_spec(root))} == {"yaml-syntax"}
+
+
+def test_a_satellite_leans_on_the_main_spec(tmp_path: Path) -> None:
+    """Without meta, roles, main envelopes and codes of its own; its modules may be anywhere."""
+    root = make_spec(tmp_path, main=False)
+    (root / "config.yaml").unlink()
+    errors = root / "errors.yaml"
+    text = errors.read_text()
+    errors.write_text(text[: text.index("roles:")] + text[text.index("errors:") : text.index("upstream:")])
+    toys = root / "openapi" / "toys.yaml"
+    toys.write_text(toys.read_text().replace("x-refusals: [toy_broken]", "x-refusals: [invalid_request]"))
+    play = root / "openapi" / "play.yaml"
+    play.write_text(play.read_text().replace("envelope: plain", "envelope: openai"))
+    box = root / "providers" / "play" / "inline_toy_box.yaml"
+    box.write_text(box.read_text().replace("specstack_providers.inline.play.toy_box", "toybox.box"))
+    assert [str(error) for error in lint(read_spec(root))] == []
+
+
+@pytest.mark.parametrize("spec", ["spec", "tests/fixture/spec"])
+def test_the_specs_of_this_repository_have_no_fault(spec: str) -> None:
+    assert [str(error) for error in lint(read_spec(REPOSITORY / spec))] == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "clash"),
+    [
+        ("/toys/{toy}", "/toys/search", False),
+        ("/toys/{toy}", "/toys/{id}", True),
+        ("/toys/{toy}/parts", "/toys/box/{part}", True),
+        ("/toys/{toy}/parts", "/toys/{toy}/parts/{part}", False),
+        ("/toys/{toy}/parts", "/toys/box/parts", False),
+        ("/toys/{long+}", "/toys/{toy}/parts", True),
+        ("/toys/{long+}", "/toys/search/deep", False),
+        ("/toys/{long+}", "/toys/{toy}", True),
+        ("/toys/{long+}", "/toys", False),
+        ("/toys/{long+}", "/{any+}", False),
+        ("/toys/{long+}", "/games/{toy}/parts", False),
+    ],
+)
+def test_paths_that_a_request_could_confuse(tmp_path: Path, one: str, other: str, clash: bool) -> None:
+    """`{long+}` stands for a greedy parameter."""
+    root = tmp_path / "spec"
+    (root / "openapi").mkdir(parents=True)
+    lines = [
+        "openapi: 3.2.0",
+        "info: {title: Toys, version: '1'}",
+        "x-api: {name: toys, summary: Toys.}",
+        "paths:",
+    ]
+    for path in (one, other):
+        names = [part.strip("{}") for part in path.split("/") if part.startswith("{")]
+        params = ", ".join(
+            f"{{name: {name.rstrip('+')}, in: path, required: true{', x-greedy: true' if '+' in name else ''}}}"
+            for name in names
+        )
+        lines += [f"  '{path.replace('+', '')}':", "    get:", f"      parameters: [{params}]"]
+    (root / "openapi" / "toys.yaml").write_text("\n".join(lines))
+    found = [error for error in lint(read_spec(root)) if error.rule == "path-ambiguity"]
+    assert bool(found) == clash
