@@ -120,8 +120,8 @@ class _Reading:
         found: dict[str, tuple[tuple[str, Any], ...]] = {}
         if resources is None:
             return found
-        for plural in type(resources).model_fields:
-            items = given(getattr(resources, plural), [])
+        for plural in type(cast(BaseModel, resources)).model_fields:
+            items = cast(list[Any], given(getattr(resources, plural), []))
             found[plural] = tuple(
                 (
                     place(self._values.root, ("registered_resources", plural, index), "").render(self._file),

@@ -57,15 +57,20 @@ def check(
     Values at those paths and nulls are mended in `root` where the class refuses them as they are.
     """
     try:
-        return model.model_validate(_at(root, at)), []
+        return _validated(model, root, at), []
     except ValidationError as error:
         first = error
     if _mend(root, at, dynamic, first):
         try:
-            return model.model_validate(_at(root, at)), []
+            return _validated(model, root, at), []
         except ValidationError as error:
             first = error
     return None, _faults(model, root, at, first, set(ignored))
+
+
+def _validated(model: type[M], root: Any, at: Path) -> M:
+    # As JSON, because strictness there means JSON's types: `yes` is no switch and `true` no number.
+    return model.model_validate_json(json.dumps(_at(root, at)), strict=True)
 
 
 def close_to(name: str, known: Iterable[str]) -> str:

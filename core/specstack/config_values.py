@@ -44,7 +44,7 @@ def substitute(document: Any, env: Mapping[str, str]) -> Substituted:
 
     A value that is a reference and resolves to nothing counts as not written. A provider whose
     `provider_id` resolves to nothing is off: it is left out before its other keys are looked at. So
-    is a registered resource of which an id does.
+    is any other item of a list of which a key that ends in `_id` does.
     """
     result = Substituted()
     result.root = _Walk(env, result).value(document, ())
@@ -105,9 +105,7 @@ class _Walk:
         return expansion.text or None
 
     def _is_off(self, item: Map, path: Path) -> bool:
-        if len(path) != 2 or path[0] not in ("providers", "registered_resources"):
-            return False
-        if path[0] == "providers":
+        if path[:1] == ("providers",) and len(path) == 2:
             return self._comes_to_nothing(item.get("provider_id"))
         return any(key.endswith("_id") and self._comes_to_nothing(value) for key, value in item.items())
 

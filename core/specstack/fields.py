@@ -1,29 +1,95 @@
-"""Reading values out of models by dotted path, for generated code that follows the spec's field mappings."""
+"""Reading and changing fields of models by path, for generated routers and routing tables."""
 
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
+from pydantic_core import to_json
 
-from specstack_wire import MISSING
+from specstack_wire import Event, Payload, Stream, given
+
+R = TypeVar("R", bound=Payload[Any] | Stream[Any])
 
 
 def field_at(value: Any, path: str) -> Any:
-    """What stands at `path` (attribute names, dotted) below a model or mapping; models come as plain data.
-
-    None where any step is absent, not given or null.
-    """
+    """What stands at `path` (attribute names joined by dots) in a model or mapping; None when absent."""
     for name in path.split("."):
         if isinstance(value, Mapping):
-            value = cast(Mapping[str, Any], value).get(name)
+            value = cast("Mapping[str, Any]", value).get(name)
         else:
             value = getattr(value, name, None)
-        if value is None or value is MISSING:
+        value = given(value)
+        if value is None:
             return None
-    return value.model_dump() if isinstance(value, BaseModel) else value
+    return value
 
 
-def fields_at(value: Any, paths: Mapping[str, str]) -> dict[str, Any]:
-    """`field_at` for several names; those that are absent are left out."""
+def fields_at(value: Any, paths: Mapping[str, str]) -> dict[str, str]:
+    """The strings at several paths; those that are absent are left out."""
     found = {name: field_at(value, path) for name, path in paths.items()}
-    return {name: one for name, one in found.items() if one is not None}
+    return {name: str(item) for name, item in found.items() if item is not None}
+
+
+def restored(reply: R, paths: Sequence[str], own: str, key: str) -> R:
+    """The reply with the provider's id `own` changed back to the client's `key` at nested `paths`.
+
+    A path is attribute names joined by dots, with `[]` for every item of a list. Bytes in which `own` does not
+    occur are passed on unread. In a stream every event is treated so.
+    """
+    if own == key:
+        return reply
+    ways = [path.split(".") for path in paths]
+    needle = to_json(own)
+    if isinstance(reply, Stream):
+        events = cast("Stream[Any]", reply)
+        return cast(R, Stream[Any].events(_restored_events(events, ways, own, key, needle)))
+    return cast(R, _restored_payload(cast("Payload[Any]", reply), ways, own, key, needle))
+
+
+def replaced_at(value: Any, ways: Sequence[Sequence[str]], ids: Mapping[str, str]) -> Any:
+    """`value` with the strings at `ways` looked up in `ids`; the same object where nothing changes."""
+    for way in ways:
+        value = _replaced(value, way, ids)
+    return value
+
+
+def _restored_payload(
+    payload: Payload[Any], ways: Sequence[Sequence[str]], own: str, key: str, needle: bytes
+) -> Payload[Any]:
+    if payload.has_raw and needle not in payload.raw and b"\\u" not in payload.raw:
+        return payload
+    body = replaced_at(payload.body, ways, {own: key})
+    if body is payload.body:
+        return payload
+    if isinstance(payload, Event):
+        return Event[Any](body, None, None, cast("Event[Any]", payload).name)
+    return Payload[Any].of(body)
+
+
+async def _restored_events(
+    stream: Stream[Any], ways: Sequence[Sequence[str]], own: str, key: str, needle: bytes
+) -> AsyncIterator[Event[Any]]:
+    try:
+        async for event in stream:
+            yield cast("Event[Any]", _restored_payload(event, ways, own, key, needle))
+    finally:
+        await stream.aclose()
+
+
+def _replaced(value: Any, way: Sequence[str], ids: Mapping[str, str]) -> Any:
+    if not way:
+        return ids.get(value, value) if isinstance(value, str) else value
+    name, rest = way[0], way[1:]
+    if name == "[]":
+        if not isinstance(value, list):
+            return value
+        items = cast("list[Any]", value)
+        changed = [_replaced(item, rest, ids) for item in items]
+        return changed if any(new is not old for new, old in zip(changed, items, strict=True)) else items
+    inner = field_at(value, name)
+    new = None if inner is None else _replaced(inner, rest, ids)
+    if new is inner:
+        return value
+    if isinstance(value, BaseModel):
+        return value.model_copy(update={name: new})
+    return {**cast("Mapping[str, Any]", value), name: new}

@@ -99,7 +99,7 @@ class RoutingTable(Generic[R, P]):
         self._discoveries: dict[str, Discovery[Registration]] = {}
 
     def join(self, provider_id: str, member: Member[P], *, default: bool = False) -> None:
-        """Let a provider take part. `default` makes it take what names no provider; a lone one does anyway."""
+        """Let a provider take part. The `default` takes what names no provider; a lone one does anyway."""
         self._members[provider_id] = member
         if default:
             self._marked = provider_id

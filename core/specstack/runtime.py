@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, cast
 
@@ -36,7 +36,7 @@ class Runtime:
 
     @classmethod
     async def start(cls, config: RunConfig, server: GeneratedServer, supplies: Supplies) -> "Runtime":
-        """Start the providers in order and fill the tables. Raises StartupError; what had started is stopped."""
+        """Start the providers in order and fill the tables. Raises StartupError, after stopping what ran."""
         runtime = cls(config, server, supplies)
         try:
             for one in start_order(config, server):
@@ -129,11 +129,9 @@ class Runtime:
         """The error that plays a role, such as `provider_not_found`."""
         return self.errors.ROLES[name](message, param=param)
 
-    async def health(self) -> dict[tuple[str, str], Health]:
-        """The health of every provider by API and id; they are asked at once, each within a limit."""
-        answers = await asyncio.gather(*(_health(one) for one in self.running))
-        keys = ((one.configured.api, one.configured.provider_id) for one in self.running)
-        return dict(zip(keys, answers, strict=True))
+    async def health(self, running: Sequence[Running]) -> list[tuple[Running, Health]]:
+        """The providers with their health; they are asked at once, each within a limit."""
+        return list(zip(running, await asyncio.gather(*map(_health, running)), strict=True))
 
     # -- inside ----------------------------------------------------------------------------
 

@@ -4,14 +4,12 @@ aiohttp is imported at the first call, so that a server without remote providers
 """
 
 import asyncio
-import os
 import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from specstack import __version__
 from specstack_wire import (
@@ -100,7 +98,7 @@ class _Client:
         self._slots = asyncio.Semaphore(settings.max_connections)
         self._headers = {"accept": "*/*", "user-agent": f"specstack/{__version__}"}
         self._headers.update((name.lower(), value) for name, value in settings.headers.items())
-        self._proxy = settings.proxy or _environment_proxy(parts.scheme, parts.hostname)
+        self._proxy = settings.proxy
         self._tls: bool | ssl.SSLContext = settings.verify_tls is not False
         if isinstance(settings.verify_tls, str):
             self._tls = ssl.create_default_context(cafile=settings.verify_tls)
@@ -318,10 +316,3 @@ def _reason(error: Exception) -> str:
         return "connection refused"
     text = getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
     return text.splitlines()[0][:200].rstrip(".")
-
-
-def _environment_proxy(scheme: str, host: str) -> str | None:
-    """The proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY ask for."""
-    if not any(name.lower().endswith("_proxy") for name in os.environ):
-        return None
-    return None if proxy_bypass(host) else getproxies().get(scheme)

@@ -1,0 +1,137 @@
+"""A server from a run config: providers started, generated routers mounted, models warm."""
+
+import logging
+from collections.abc import Iterable
+from importlib import import_module, resources
+from typing import Any
+
+from specstack.config import RunConfig, load_reference
+from specstack.descriptors import GeneratedServer, Operation
+from specstack.http import ErrorTable, HttpSettings, SpecApp, build_app
+from specstack.http.dispatch import Receive, Scope
+from specstack.http.reply import Send
+from specstack.resolver import Supplies
+from specstack.runtime import Runtime
+from specstack.sources import RandomIds, SystemClock, cache_dir
+from specstack.startup import StartupError
+from specstack.upstream import UpstreamPool
+from specstack_server import SERVER
+from specstack_wire import codec_of
+
+DOCUMENTS = ("openapi.json", "openapi-3.1.json")
+
+_log = logging.getLogger("specstack")
+
+
+class Application:
+    """An ASGI app that starts its providers with its lifespan, or by `start` where nobody runs that.
+
+    `runtime` and `http` exist from then on.
+    """
+
+    def __init__(self, config: RunConfig, server: GeneratedServer) -> None:
+        self.config = config
+        self.server = server
+        self._runtime: Runtime | None = None
+        self._http: SpecApp | None = None
+
+    @property
+    def runtime(self) -> Runtime:
+        """The running parts. Raises RuntimeError before the start."""
+        if self._runtime is None:
+            raise RuntimeError("the application has not started")
+        return self._runtime
+
+    @property
+    def http(self) -> SpecApp:
+        """The HTTP side alone. Raises RuntimeError before the start."""
+        if self._http is None:
+            raise RuntimeError("the application has not started")
+        return self._http
+
+    async def start(self) -> None:
+        """Start providers, fill tables, mount routers; once. Raises StartupError."""
+        if self._http is not None:
+            return
+        supplies = Supplies(UpstreamPool(), RandomIds(), SystemClock(), cache_dir())
+        self._runtime = await Runtime.start(self.config, self.server, supplies)
+        try:
+            self._http = self._mounted(self._runtime)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop providers and close connections; streams under way end with an error event."""
+        runtime, self._runtime = self._runtime, None
+        if runtime is not None:
+            await runtime.stop()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, or the lifespan."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+        else:
+            await self.http(scope, receive, send)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        message = await receive()
+        try:
+            await self.start()
+        except StartupError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        first = iter((message,))
+
+        async def replay() -> Any:
+            for early in first:
+                return early
+            return await receive()
+
+        await self.http(scope, replay, send)
+
+    def _mounted(self, runtime: Runtime) -> SpecApp:
+        served = runtime.served()
+        routers = [load_reference(entry.router)(runtime.api(entry.name)) for entry in served]
+        _warm(runtime.operations())
+        settings = self.config.stack.server
+        return build_app(
+            routers,
+            settings=HttpSettings(
+                errors=ErrorTable.from_module(import_module(self.server.errors)),
+                body_limit=settings.body_limit_bytes,
+                request_timeout=settings.request_timeout_seconds,
+            ),
+            documents=_documents(self.server.openapi),
+            startup=_nothing,
+            shutdown=self.stop,
+        )
+
+
+def build(config: RunConfig, server: GeneratedServer = SERVER) -> Application:
+    """The app that serves `config`. It starts with its lifespan, or with `await app.start()`."""
+    return Application(config, server)
+
+
+async def _nothing() -> None:
+    """The application has started before its HTTP side exists."""
+
+
+def _documents(package: str) -> dict[str, bytes]:
+    folder = resources.files(package)
+    found = {f"/{name}": folder / name for name in DOCUMENTS}
+    return {path: file.read_bytes() for path, file in found.items() if file.is_file()}
+
+
+def _warm(operations: Iterable[Operation]) -> None:
+    """Build the validators that the operations need, so that no first request pays for it."""
+    for op in operations:
+        models: list[Any] = [op.params_model, op.reply.model]
+        models.append(op.body.model if op.body else None)
+        models.append(op.stream.item if op.stream else None)
+        models.extend(variant.model for variant in op.variants)
+        if op.websocket:
+            models.extend((op.websocket.receive, op.websocket.send))
+        for model in models:
+            if model is not None:
+                codec_of(model)

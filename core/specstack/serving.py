@@ -1,0 +1,131 @@
+"""Running an application: one process, one event loop, a socket, and an orderly end."""
+
+import asyncio
+import gc
+import logging
+import socket
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from specstack.startup import StartupError
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from specstack.assembly import Application
+
+_BACKLOG = 2048
+_LAST_WORDS = 2.0
+"""Seconds after the grace period in which streams may send their error event."""
+
+_log = logging.getLogger("specstack")
+
+
+def serve(app: "Application", ready: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM. `ready` is called with the base URL once requests are taken.
+
+    Raises StartupError when the server cannot start.
+    """
+    settings = app.config.stack.server
+    listener = _listen(settings.host, settings.port)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(app, listener, ready))
+    except KeyboardInterrupt:
+        _log.info("stopped")
+    finally:
+        listener.close()
+
+
+async def _serve(app: "Application", listener: socket.socket, ready: Callable[[str], None]) -> None:
+    import uvicorn
+
+    await app.start()
+    grace = app.config.stack.server.shutdown_grace_seconds
+    config = uvicorn.Config(
+        app.http,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(grace + _LAST_WORDS) + 1,
+        ws_max_size=app.config.stack.server.body_limit_bytes,
+    )
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    # What start-up made lives as long as the process: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    await _server_class()(config, app, grace, lambda: ready(f"http://{shown}:{port}")).serve([listener])
+
+
+def _server_class() -> "Callable[[uvicorn.Config, Application, float, Callable[[], None]], uvicorn.Server]":
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        """Tells when it is ready; ends what is still running when the grace period is over."""
+
+        def __init__(
+            self, config: uvicorn.Config, app: "Application", grace: float, ready: Callable[[], None]
+        ) -> None:
+            super().__init__(config)
+            self._app = app
+            self._grace = grace
+            self._ready = ready
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                self._ready()
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            ending = asyncio.create_task(self._end())
+            try:
+                await super().shutdown(sockets)
+            finally:
+                ending.cancel()
+
+        async def _end(self) -> None:
+            await asyncio.sleep(self._grace)
+            if self.server_state.tasks:
+                _log.warning("ending %d requests after %g s", len(self.server_state.tasks), self._grace)
+            await self._app.stop()
+
+    return Server
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket, taken before anything slow happens. Raises StartupError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise StartupError(f"server: cannot listen on {host}:{port}: {_why(error)}") from None
+    listener.setblocking(False)
+    return listener
+
+
+def _why(error: OSError) -> str:
+    import errno
+
+    if error.errno == errno.EADDRINUSE:
+        return "another program does; stop it or choose a port with --port"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "not permitted; choose a port above 1023 with --port"
+    return f"{error.strerror}; choose another address with --host"
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where there is one."""
+    if sys.platform == "win32":
+        return None
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
