@@ -53,6 +53,7 @@ def describe(exc: ValidationError, data: Any) -> tuple[str, str | None]:
     if kind == "extra_forbidden":
         return f"Unknown field '{path}'.", path
     reasons = " or ".join(dict.fromkeys(_reason(other.detail) for other in group))
+    reasons = reasons.replace(" or input should be ", " or ")
     where = f"'{path}'" if path else "the request"
     return f"Invalid value for {where}: {reasons}.", path
 
