@@ -1,4 +1,4 @@
-"""From the loaded spec to the IR. Pure: reads the spec, returns data, decides everything that emitters print."""
+"""From the loaded spec to the IR. Pure: reads the spec, returns data, decides what emitters print."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from specstack_codegen import naming, schemas
-from specstack_codegen.build_operations import Context, build_operation
+from specstack_codegen.build_context import Context
+from specstack_codegen.build_operations import build_operation
 from specstack_codegen.build_parts import build_errors, build_providers, build_resources, build_services
 from specstack_codegen.bundle import COMMON, Spec
 from specstack_codegen.ir import Api, Hook, Ir, Operation, Param, Resource, Schema, Service
@@ -84,7 +85,7 @@ def _api(
                 name=resource.discover.method,
                 resource=resource.name,
                 reply=resource.discover.reply,
-                description=f"What this provider offers as {resource.plural}; the routing table asks at start and later.",
+                description=f"What this provider offers as {resource.plural}; the routing table asks for it.",
             )
             for resource in resources
             if resource.routes == name and resource.discover and resource.discover.method not in names

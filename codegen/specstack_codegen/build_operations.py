@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from specstack_codegen import naming, schemas
-from specstack_codegen.bundle import Spec
+from specstack_codegen.build_context import Context
+from specstack_codegen.build_ids import reply_ids
 from specstack_codegen.ir import (
     Access,
     Body,
@@ -24,34 +23,9 @@ from specstack_codegen.ir import (
     Variant,
     WebSocket,
 )
-from specstack_codegen.source import Map, Position, Seq, SpecError, plain
-from specstack_codegen.walk import resolve
+from specstack_codegen.source import Map, Seq, plain
 
 STREAM_MEDIA = ("text/event-stream", "application/jsonl", "application/x-jsonl", "application/x-ndjson")
-
-
-@dataclass
-class Context:
-    """What building needs at every step: the spec, its components as plain data, and the faults found."""
-
-    spec: Spec
-    schemas: Mapping[str, Schema]
-    faults: list[SpecError] = field(default_factory=list[SpecError])
-
-    def fault(self, rule: str, pos: Position, message: str, hint: str) -> None:
-        self.faults.append(SpecError(rule, pos, message, hint))
-
-    def resolve(self, value: Map) -> Map:
-        return resolve(self.spec.openapi, value)
-
-    def component(self, schema: Any, pos: Position, what: str) -> str:
-        """The component that `schema` names; a fault when it names none."""
-        name = schemas.ref_name(schema)
-        if name is None:
-            hint = "move the schema to components.schemas and refer to it by $ref"
-            self.fault("named-schema", pos, f"{what} is no reference to a component", hint)
-            return ""
-        return name
 
 
 def build_operation(context: Context, api: str, path: str, method: str, item: Map) -> Operation | None:
@@ -67,6 +41,9 @@ def build_operation(context: Context, api: str, path: str, method: str, item: Ma
     reply, stream = _reply(context, node)
     serve = _serve(context, node, params, body)
     variants = tuple(_variant(one) for one in node.seq("x-variant"))
+    ids = reply_ids(
+        context, serve, [reply.model, stream.item if stream else None, *(v.model for v in variants)]
+    )
     stability = cast("Literal['stable', 'experimental', 'deprecated']", node.text("x-stability", "stable"))
     return Operation(
         id=identifier,
@@ -88,7 +65,8 @@ def build_operation(context: Context, api: str, path: str, method: str, item: Ma
         variants=variants,
         websocket=_websocket(context, node),
         serve=serve,
-        reply_ids=_reply_ids(context, serve, reply, stream, variants),
+        reply_ids=ids.top,
+        nested_ids=ids.nested,
         envelope=node.text("x-envelope") or context.spec.apis[api].map("x-api").text("envelope", "openai"),
         public=bool(node.get("x-public")),
         access=_access(node),
@@ -301,21 +279,3 @@ def _key(context: Context, spec: Map, name: str, params: tuple[Param, ...], body
     hint = "write body.<field>, path.<parameter>, query.<parameter> or header.<parameter> of this operation"
     context.fault("serve-key", spec.at(name), f"{spec.text(name)!r} names nothing in the request", hint)
     return None
-
-
-def _reply_ids(
-    context: Context, serve: Serve, reply: Reply, stream: Stream | None, variants: tuple[Variant, ...]
-) -> tuple[str, ...]:
-    """The top-level fields of replies and events that carry the id of the served resource."""
-    if serve.resource is None or serve.mode not in ("routed", "create", "delete"):
-        return ()
-    models = [reply.model, stream.item if stream else None, *(variant.model for variant in variants)]
-    found: dict[str, None] = {}
-    for model in models:
-        if not model or model not in context.schemas:
-            continue
-        for branch in schemas.branches(context.schemas[model], context.schemas):
-            for name, schema in schemas.properties(branch, context.schemas).items():
-                if schema.get("x-resource") == serve.resource:
-                    found[name] = None
-    return tuple(found)

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any, cast
 
 from specstack_codegen import naming
-from specstack_codegen.build_operations import Context
+from specstack_codegen.build_context import Context
 from specstack_codegen.ir import (
     Attribute,
     Discover,

@@ -31,7 +31,7 @@ def digest_files(root: Path, files: Iterable[Path]) -> str:
 
 
 def cached_text(kind: str, key: str, make: Callable[[], str], folder: Path | None = None) -> str:
-    """The text that `make` gives, remembered under `kind` and `key` in the cache folder of the working directory.
+    """The text that `make` gives, remembered under `kind` and `key` in the working directory's cache folder.
 
     A cache that cannot be read or written is no error: the text is made anew.
     """

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from specstack_codegen.ir import Ir
 
 _EPILOG = """\
-Without options, generated/ is written from spec/. Nothing is written when the spec has faults; all of them are printed.
-A run that changes nothing takes a fraction of a second: inputs and outputs are known by their hashes.
+Without options, generated/ is written from spec/. When the spec has faults, all are printed and nothing is
+written. A run that changes nothing takes a fraction of a second: inputs and outputs are known by hash.
 """
 
 
@@ -40,10 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.check:
         return _report(options.out, changes)
     apply(options.out, changes)
-    count = len([path for path in changes.written if "/" in path])
-    print(
-        f"{options.out}: {count} of {len(files)} files written, {len(changes.removed)} removed ({_seconds(started)})"
-    )
+    written, removed = len([path for path in changes.written if "/" in path]), len(changes.removed)
+    print(f"{options.out}: {written} of {len(files)} files written, {removed} removed ({_seconds(started)})")
     return 0
 
 
@@ -90,7 +88,7 @@ def _emit(spec: object, package: str) -> dict[str, str]:
 
 
 def input_digest(root: Path, package: str) -> str:
-    """The hash of everything that the output depends on: the spec, the generator's own source, the package name."""
+    """The hash of everything that the output depends on: spec, generator source, package name."""
     source = Path(__file__).parent
     own = digest_files(
         source, (path for path in _files(source) if path.suffix in (".py", ".jinja", ".jinja2"))
@@ -120,7 +118,7 @@ def _seconds(started: float) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m specstack_codegen",
-        description="Writes models, protocols, routers, routing tables, registry, client and docs from the spec.",
+        description="Writes models, protocols, routers, tables, registry, client and docs from the spec.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -20,9 +20,10 @@ class FormatError(Exception):
 
 
 def format_python(files: Mapping[str, str], package: str) -> dict[str, str]:
-    """The same files with every `.py` among them formatted, its imports sorted and unused ones removed.
+    """The same files, every `.py` among them formatted, its imports sorted and unused ones removed.
 
-    `package` is the prefix of the generated packages, so that their imports count as first-party. Raises FormatError.
+    `package` is the prefix of the generated packages, so that their imports count as
+    first-party. Raises FormatError.
     """
     ruff = _ruff()
     own = [*_CORE, *(f"{package}_{part}" for part in ("api", "server", "client"))]

@@ -21,9 +21,9 @@ PROVIDER_MODES: frozenset[str] = frozenset({"routed", "create", "delete", "fan-o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Param:
-    """A parameter. `name` is its wire name, `python` its attribute, `annotation` its Python type in source form.
+    """A parameter. `name` is its wire name, `python` its attribute.
 
-    `annotation` may name components; `components` lists those.
+    `annotation` is its Python type in source form; `components` are those that it names.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Body:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """The successful reply that is no stream. `media` None: empty; `model` None with media: binary or a stream."""
+    """The successful reply. `media` None: empty; `model` None with media: binary or a stream."""
 
     status: int
     media: str | None
@@ -158,7 +158,8 @@ class Operation:
     """One operation. `id` is the operationId, `name` the method, `constant` its descriptor's name.
 
     `params_model` is the component made of its parameters, None when it has none. `reply_ids` are the
-    top-level reply or event fields that carry the id of the served resource.
+    top-level reply or event fields that carry the id of the served resource, `nested_ids` the ways (attribute
+    names, `[]` for every item of a list) to those that stand deeper.
     """
 
     id: str
@@ -181,6 +182,7 @@ class Operation:
     websocket: WebSocket | None
     serve: Serve
     reply_ids: tuple[str, ...]
+    nested_ids: tuple[str, ...]
     envelope: str
     public: bool
     access: Access | None
@@ -202,7 +204,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hook:
-    """A method that a provider may implement so that the routing table of `resource` learns what it offers."""
+    """A method that a provider may implement so that `resource`'s table learns what it offers."""
 
     name: str
     resource: str
@@ -275,7 +277,7 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """A routable resource and its table. `record_fields` maps record fields (nested by mapping) to sources."""
+    """A routable resource and its table. `record_fields` maps record fields to their sources."""
 
     name: str
     plural: str
@@ -349,7 +351,7 @@ class ErrorKind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errors:
-    """The error table. `roles` and `upstream` map to class names; `envelopes` hold `$message` and the like."""
+    """The error table. `roles` and `upstream` name classes; `envelopes` hold `$message` and the like."""
 
     kinds: tuple[ErrorKind, ...]
     roles: tuple[tuple[str, str], ...]

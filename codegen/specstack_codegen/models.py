@@ -1,7 +1,7 @@
 """Python models of JSON Schemas, by datamodel-code-generator behind one function.
 
-The rest of the generator sees `emit_models` alone, so that another emitter could take its place. The generator is
-pinned and its output cached by everything it depends on.
+The rest sees `emit_models` alone, so that another emitter could take its place. The tool is pinned and its
+output cached by everything it depends on.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class GeneratorError(Exception):
 class Models:
     """One Python source with a definition for every component.
 
-    `owners`: helper definition -> its component. `fillable`: classes whose fields all have defaults, to be made
-    where a field of theirs is absent.
+    `owners`: helper definition -> its component. `fillable`: classes whose fields all have defaults; they are
+    made where a field of their type is absent.
     """
 
     text: str
@@ -62,8 +62,8 @@ class Models:
 def emit_models(components: Mapping[str, Any], profile: Profile = "wire") -> Models:
     """The Python models of `components`, as one module's text.
 
-    Profile `wire` is strict JSON with absent values as MISSING; `config` reads environment strings leniently and
-    has None for absent values. Raises GeneratorError.
+    Profile `wire` is strict JSON with absent values as MISSING; `config` reads strings from the environment
+    leniently and has None for absent values. Raises GeneratorError.
     """
     ready = normalise(components, f"{WIRE}.ClosedModel", f"{WIRE}.Upload")
     options = (*_COMMON_OPTIONS, *_PROFILE_OPTIONS[profile])

@@ -29,7 +29,7 @@ _BLOCK = re.compile(r"^(\s*([-*]|\d+\.)\s|\s{4,}|```|\||#|>)")
 
 
 def words(name: str) -> list[str]:
-    """The words of a name in any spelling: `createChatCompletion`, `tool-groups`, `OpenAI-Beta`, `include[]`."""
+    """The words of a name in any spelling: `createThing`, `tool-groups`, `OpenAI-Beta`, `include[]`."""
     brand = name.replace("OpenAI", "Openai")
     return [word.lower() for part in re.split(r"[^A-Za-z0-9]+", brand) for word in _WORDS.findall(part)]
 
@@ -56,7 +56,7 @@ def pascal(name: str) -> str:
 
 
 def capitalised(name: str) -> str:
-    """The name with a capital first letter and its other capitals kept: `createOpenAIThing` -> `CreateOpenAIThing`."""
+    """A capital first letter, other capitals kept: `createOpenAIThing` -> `CreateOpenAIThing`."""
     parts = [part for part in re.split(r"[^A-Za-z0-9]+", name) if part]
     return "".join(part[:1].upper() + part[1:] for part in parts)
 
@@ -101,8 +101,8 @@ def _wrapped(line: str, width: int) -> list[str]:
     body = line.lstrip()
     indent = line[: len(line) - len(body)]
     hang = indent + "  " if _BLOCK.match(line) else indent
-    options = {"break_long_words": False, "break_on_hyphens": False}
-    return textwrap.wrap(body, width, initial_indent=indent, subsequent_indent=hang, **options) or [""]
+    wrapper = textwrap.TextWrapper(width, indent, hang, break_long_words=False, break_on_hyphens=False)
+    return wrapper.wrap(body) or [""]
 
 
 def docstring(text: str, indent: int = 0) -> str:

@@ -1,4 +1,4 @@
-"""What emitters share: templates, file headers, import lists, and the Python spelling of an operation's types."""
+"""What emitters share: templates, file headers, import lists, and how an operation's types are written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run config's JSON Schema for editors: the spec's schema, with each provider type's settings filled in."""
+"""The run config's JSON Schema for editors: the spec's schema with each provider type's settings."""
 
 from __future__ import annotations
 

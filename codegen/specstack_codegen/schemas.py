@@ -58,7 +58,7 @@ def types(schema: Schema, schemas: Mapping[str, Schema]) -> frozenset[str]:
     if "const" in schema or "enum" in schema:
         return frozenset(_json_type(value) for value in schema.get("enum", [schema.get("const")]))
     options = [*schema.get("oneOf", ()), *schema.get("anyOf", ())]
-    return frozenset().union(*(types(option, schemas) for option in options)) if options else frozenset()
+    return frozenset[str]().union(*(types(option, schemas) for option in options))
 
 
 def is_file(schema: Schema, schemas: Mapping[str, Schema]) -> bool:
@@ -90,7 +90,7 @@ def annotation(schema: Schema) -> str:
         return f"list[{annotation(schema.get('items', {}))}]"
     if stated == "object":
         values = schema.get("additionalProperties")
-        return f"dict[str, {annotation(values) if isinstance(values, Mapping) else 'Any'}]"
+        return f"dict[str, {annotation(cast(Schema, values)) if isinstance(values, Mapping) else 'Any'}]"
     return _SCALARS.get(str(stated), "Any")
 
 

@@ -44,9 +44,9 @@ class Module:
 def split_models(
     models: Models, homes: Mapping[str, str], descriptions: Mapping[str, str], package: str
 ) -> dict[str, Module]:
-    """The modules by name. `homes` says where each component goes; helpers follow the component they came from.
+    """The modules by name. `homes` says where each component goes; helpers follow the one they came from.
 
-    Raises GeneratorError when a component has no definition of its own name or modules import each other in a ring.
+    Raises GeneratorError when a component has no definition of its own name, or modules import in a ring.
     """
     tree = ast.parse(models.text)
     lines = models.text.splitlines()
@@ -90,7 +90,7 @@ def _name_of(node: ast.stmt) -> str:
 
 
 def _names_used(node: ast.stmt) -> Iterable[str]:
-    """Names in the code of a definition, quoted type expressions included, literals and docstrings left out."""
+    """Names in a definition's code, quoted type expressions included, literals and docstrings left out."""
     stack: list[ast.AST] = [node]
     while stack:
         current = stack.pop()
@@ -144,7 +144,7 @@ def _source(node: ast.stmt, lines: list[str], earlier: set[str], fillable: froze
 
 
 def _tidy_class(node: ast.ClassDef, own: list[str], first: int, fillable: frozenset[str]) -> None:
-    """Wraps the docstrings of a class and its fields, drops needless settings, fills absent parts with defaults."""
+    """Wraps the docstrings of a class and its fields, drops needless settings, fills in absent parts."""
     kept = 0
     for statement in reversed(node.body):
         start, end = statement.lineno - 1 - first, (statement.end_lineno or statement.lineno) - first

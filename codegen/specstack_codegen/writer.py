@@ -1,8 +1,8 @@
 """Compares generated files with the output folder and brings the folder up to date, all or nothing.
 
-The manifest in the output folder (committed with it) names every generated file with its hash, and the hash of all
-inputs. So a fresh clone knows whether its generated code is current without generating, and files that are no longer
-generated can be told from files that somebody put there.
+The manifest in the output folder (committed with it) names every generated file with its hash, and the hash
+of all inputs. So a fresh clone knows without generating whether its generated code is current, and files that
+are no longer generated can be told from files that somebody put there.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 from specstack_codegen.naming import MARKER
 
@@ -38,10 +39,8 @@ def is_current(out: Path, inputs: str) -> bool:
     manifest = _read_manifest(out)
     if manifest.get("inputs") != inputs:
         return False
-    files = manifest.get("files")
-    return isinstance(files, dict) and all(
-        _hash_of(out / str(path)) == value for path, value in files.items()
-    )
+    files: dict[str, str] = manifest.get("files", {})
+    return all(_hash_of(out / path) == value for path, value in files.items())
 
 
 def with_manifest(files: Mapping[str, str], inputs: str) -> dict[str, str]:
@@ -98,9 +97,8 @@ def _diff(path: str, before: str | None, after: str | None) -> Iterator[str]:
 
 
 def _stale(out: Path, files: Mapping[str, str]) -> Iterator[str]:
-    """Generated files on disk that are generated no more: named by the old manifest, or bearing the marker."""
-    known = _read_manifest(out).get("files")
-    listed = set(known) if isinstance(known, dict) else set[str]()
+    """Files on disk that are generated no more: named by the old manifest, or bearing the marker."""
+    listed = set[str](_read_manifest(out).get("files", {}))
     for top in sorted({path.split("/")[0] for path in [*files, *listed] if "/" in path}):
         for path in sorted((out / top).rglob("*")):
             relative = path.relative_to(out).as_posix()
@@ -124,12 +122,13 @@ def _remove_empty(out: Path, folder: Path) -> None:
         folder = folder.parent
 
 
-def _read_manifest(out: Path) -> dict[str, object]:
+def _read_manifest(out: Path) -> dict[str, Any]:
+    """The manifest; an empty one where there is none that can be read (a merge conflict, say)."""
     try:
         value = json.loads((out / MANIFEST).read_bytes())
     except (OSError, ValueError):
         return {}
-    return value if isinstance(value, dict) else {}
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def _read(path: Path) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 
+from specstack.fields import replaced_at
 from specstack.routing import Route, RoutingTable
 from specstack_wire import MISSING, ApiError, OperationNotSupported, Payload, Request, RequestContext
 
@@ -63,12 +64,14 @@ async def scatter(
     key: str,
     merge: str,
     requires: Mapping[str, Sequence[str]] | None = None,
+    item_ids: Sequence[str] = (),
 ) -> Payload[R]:
     """Send each provider its part of the resources that `request.body` names in `key`.
 
     `key` is a list of ids or a map by id; `merge` is the reply field with one result per id, a list in
     the order of the ids or a map by id. The merged reply has the client's ids in the client's order.
-    Parts run in parallel; any error ends the call, since a part of the results would be no answer.
+    `item_ids` are the paths of ids within each result (as `specstack.fields.restored` has them). Parts run in
+    parallel; any error ends the call, since a part of the results would be no answer.
     """
     wanted = cast(Mapping[str, Any] | Sequence[str], getattr(request.body, key))
     ids = list(wanted)
@@ -81,6 +84,7 @@ async def scatter(
         body = request.body.model_copy(update={key: _part(wanted, ids, routes, indices)})
         return await call(routes[indices[0]].provider, request.replacing_body(body))
 
+    ways = [("[]", *path.split(".")) for path in item_ids]
     if not parts:
         raise OperationNotSupported(f"'{key}' names no {table.resource.name}, so there is nobody to ask.")
     replies = await _all([ask(indices) for indices in parts.values()])
@@ -88,7 +92,7 @@ async def scatter(
         ids,
         routes,
         [
-            (indices, getattr(reply.body, merge))
+            (indices, replaced_at(getattr(reply.body, merge), ways, _client_ids(ids, routes, indices)))
             for indices, reply in zip(parts.values(), replies, strict=True)
         ],
     )
@@ -105,6 +109,11 @@ def _part(
     if isinstance(wanted, Mapping):
         return {routes[index].provider_resource_id: wanted[ids[index]] for index in indices}
     return [routes[index].provider_resource_id for index in indices]
+
+
+def _client_ids(ids: list[str], routes: Sequence[Route[Any]], indices: list[int]) -> dict[str, str]:
+    """One provider's ids -> the client's."""
+    return {routes[index].provider_resource_id: ids[index] for index in indices}
 
 
 def _merged(ids: list[str], routes: Sequence[Route[Any]], parts: list[tuple[list[int], Any]]) -> Any:

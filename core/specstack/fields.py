@@ -33,8 +33,8 @@ def fields_at(value: Any, paths: Mapping[str, str]) -> dict[str, str]:
 def restored(reply: R, paths: Sequence[str], own: str, key: str) -> R:
     """The reply with the provider's id `own` changed back to the client's `key` at nested `paths`.
 
-    A path is attribute names joined by dots, with `[]` for every item of a list. Bytes in which `own` does not
-    occur are passed on unread. In a stream every event is treated so.
+    A path is attribute names joined by dots, with `[]` for every item of a list. Bytes in which `own` does
+    not occur are passed on unread. In a stream every event is treated so.
     """
     if own == key:
         return reply
@@ -56,14 +56,25 @@ def replaced_at(value: Any, ways: Sequence[Sequence[str]], ids: Mapping[str, str
 def _restored_payload(
     payload: Payload[Any], ways: Sequence[Sequence[str]], own: str, key: str, needle: bytes
 ) -> Payload[Any]:
+    body = _restored_body(payload, ways, own, key, needle)
+    return payload if body is payload else Payload[Any].of(body)
+
+
+def _restored_event(
+    event: Event[Any], ways: Sequence[Sequence[str]], own: str, key: str, needle: bytes
+) -> Event[Any]:
+    body = _restored_body(event, ways, own, key, needle)
+    return event if body is event else Event[Any](body, None, None, event.name)
+
+
+def _restored_body(
+    payload: Payload[Any], ways: Sequence[Sequence[str]], own: str, key: str, needle: bytes
+) -> Any:
+    """The changed body, or the payload itself where nothing changes."""
     if payload.has_raw and needle not in payload.raw and b"\\u" not in payload.raw:
         return payload
     body = replaced_at(payload.body, ways, {own: key})
-    if body is payload.body:
-        return payload
-    if isinstance(payload, Event):
-        return Event[Any](body, None, None, cast("Event[Any]", payload).name)
-    return Payload[Any].of(body)
+    return payload if body is payload.body else body
 
 
 async def _restored_events(
@@ -71,7 +82,7 @@ async def _restored_events(
 ) -> AsyncIterator[Event[Any]]:
     try:
         async for event in stream:
-            yield cast("Event[Any]", _restored_payload(event, ways, own, key, needle))
+            yield _restored_event(event, ways, own, key, needle)
     finally:
         await stream.aclose()
 

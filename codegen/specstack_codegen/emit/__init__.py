@@ -1,4 +1,4 @@
-"""Emitters: each turns the IR into generated files, as a mapping of path (relative to the output folder) to text.
+"""Emitters: each turns the IR into generated files, path (relative to the output folder) -> text.
 
 Registered by name and imported when used, so that a run that changes nothing imports none of them.
 """
@@ -16,10 +16,6 @@ Emitter = Callable[[Ir], Files]
 
 def _lazy(module: str) -> Emitter:
     def emit(ir: Ir) -> Files:
-        from importlib.util import find_spec  # DEV
-
-        if find_spec(f"specstack_codegen.emit.{module}") is None:
-            return {}  # DEV
         return import_module(f"specstack_codegen.emit.{module}").emit(ir)
 
     return emit

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from specstack_codegen import naming, schemas
 from specstack_codegen.emit import Files
@@ -85,7 +85,7 @@ class _AutoRouter:
             header=header(self.ir, self.api.source, "openapi/common.yaml", "resources.yaml"),
             doc=f"Who serves the operations of the {self.api.name} API.",
             class_name=router_class(self.api),
-            class_doc=f"Serves the {self.api.name} API: finds the provider, table or service behind each operation.",
+            class_doc=f"Serves the {self.api.name} API: finds what is behind each operation and calls it.",
             imports=self.imports.lines,
             init=list(self.init.values()) or ["del runtime"],
             methods=methods,
@@ -133,10 +133,11 @@ class _AutoRouter:
         asked = f'{self.given(wanted)}, param="{wanted.name}"' if wanted else "None"
         self.imports.add("specstack.routing", "Registration")
         identifier = operation.serve.id or "id"
+        own = f"reply.body.{naming.attribute(identifier)}"
         lines = [
             f"provider_id, provider = {table}.choose(ctx, {asked})",
             f"reply = await provider.{operation.name}(ctx, request)",
-            f"created = Registration(identifier=reply.body.{naming.attribute(identifier)}, provider_id=provider_id)",
+            f"created = Registration(identifier={own}, provider_id=provider_id)",
         ]
         if identifier in operation.reply_ids:
             return [
@@ -153,7 +154,7 @@ class _AutoRouter:
         lines = [f"key = {_value(key)}", f"route = await {table}.removable(ctx, key, param={key.name!r})"]
         if operation.reply.media is None:
             return [*lines, f"await {call}", f"{table}.forget(ctx, route)"]
-        return [*lines, f"reply = await {call}", f"{table}.forget(ctx, route)", _restored(operation)]
+        return [*lines, f"reply = await {call}", f"{table}.forget(ctx, route)", self.restored(operation)]
 
     def fan_out(self, operation: Operation) -> Lines:
         self.imports.add("specstack.fanout", "fan_out")
@@ -163,11 +164,8 @@ class _AutoRouter:
         )
         self.imports.add("collections.abc", "Mapping")
         merge = naming.attribute(self.merge(operation))
-        return [
-            "return await fan_out(",
-            f"    ctx, self._providers, lambda provider: provider.{operation.name}(ctx, request), merge={merge!r}",
-            ")",
-        ]
+        call = f"lambda provider: provider.{operation.name}(ctx, request)"
+        return [f"return await fan_out(ctx, self._providers, {call}, merge={merge!r})"]
 
     def scatter(self, operation: Operation) -> Lines:
         self.imports.add("specstack.fanout", "scatter")
@@ -175,12 +173,10 @@ class _AutoRouter:
         key = naming.attribute(self.key(operation).name)
         merge = naming.attribute(self.merge(operation))
         requires = f", requires={_requires(operation)}" if operation.serve.requires else ""
-        return [
-            "return await scatter(",
-            f"    ctx, {table}, request, lambda provider, part: provider.{operation.name}(ctx, part),",
-            f"    key={key!r}, merge={merge!r}{requires},",
-            ")",
-        ]
+        items = f", item_ids={operation.nested_ids!r}" if operation.nested_ids else ""
+        call = f"lambda provider, part: provider.{operation.name}(ctx, part)"
+        options = f"key={key!r}, merge={merge!r}{requires}{items}"
+        return [f"return await scatter(ctx, {table}, request, {call}, {options})"]
 
     def table(self, operation: Operation) -> Lines:
         table = self.use_table(self.resource(operation))
@@ -189,13 +185,13 @@ class _AutoRouter:
             return self.listing(operation, f"await {table}.list(ctx)")
         if action == "get":
             key = self.key(operation)
-            return [f"return Payload.of(await {table}.get(ctx, {_value(key)}, param={key.name!r}))"]
+            record = f"await {table}.get(ctx, {_value(key)}, param={key.name!r})"
+            return [f"return Payload[{operation.reply.model}].of({record})"]
         if action == "register":
             registration = self.resource(operation).registration
             param = f", param={registration.identifier!r}" if registration else ""
-            return [
-                f"return Payload.of(await {table}.register(ctx, {table}.registration(request.body){param}))"
-            ]
+            record = f"await {table}.register(ctx, {table}.registration(request.body){param})"
+            return [f"return Payload[{operation.reply.model}].of({record})"]
         key = self.key(operation)
         lines = [f"entry = await {table}.unregister(ctx, {_value(key)}, param={key.name!r})"]
         if operation.reply.media is None:
@@ -235,9 +231,17 @@ class _AutoRouter:
     def forward(self, operation: Operation, call: str) -> Lines:
         if operation.reply.media is None:
             return [f"await {call}"]
-        if not operation.reply_ids:
+        if not operation.reply_ids and not operation.nested_ids:
             return [f"return await {call}"]
-        return [f"reply = await {call}", _restored(operation)]
+        return [f"reply = await {call}", self.restored(operation)]
+
+    def restored(self, operation: Operation) -> str:
+        """The reply with the id that the client used, wherever it stands."""
+        reply = "reply" + "".join(f".replacing({name!r}, key)" for name in operation.reply_ids)
+        if not operation.nested_ids:
+            return f"return {reply}"
+        self.imports.add("specstack.fields", "restored")
+        return f"return restored({reply}, {operation.nested_ids!r}, route.provider_resource_id, key)"
 
     def listing(self, operation: Operation, items: str) -> Lines:
         """The table's list reply: its one array is the records, its other fields follow from the schema."""
@@ -256,7 +260,7 @@ class _AutoRouter:
             if schema.get("x-resource") == resource.name or source == "identifier":
                 given[name] = "entry.identifier"
             elif isinstance(source, Mapping) and "const" in source:
-                given[name] = repr(source["const"])
+                given[name] = repr(cast("Mapping[str, Any]", source)["const"])
         return given
 
     def built(self, operation: Operation, given: dict[str, str]) -> Lines:
@@ -269,7 +273,7 @@ class _AutoRouter:
             if name in given or name in needed
         ]
         add_models(self.ir, self.imports, [model])
-        return [f"return Payload.of({model}({', '.join(arguments)}))"]
+        return [f"return Payload[{model}].of({model}({', '.join(arguments)}))"]
 
     def fields(self, operation: Operation) -> dict[str, schemas.Schema]:
         return schemas.properties(self.ir.schemas[operation.reply.model or ""], self.ir.schemas)
@@ -338,11 +342,6 @@ def _forwarded(key: Key) -> str:
     if key.location == "body":
         return f"request.replacing({key.name!r}, route.provider_resource_id)"
     return f"request.replacing_param({key.python!r}, route.provider_resource_id)"
-
-
-def _restored(operation: Operation) -> str:
-    """The reply with the id that the client used."""
-    return "return reply" + "".join(f".replacing({name!r}, key)" for name in operation.reply_ids)
 
 
 def _lookup(operation: Operation, key: Key) -> str:

@@ -1,4 +1,4 @@
-"""`errors.py`: a class per error, the runtime's roles, the upstream table, and the error forms of the APIs."""
+"""`errors.py`: a class per error, the runtime's roles, the upstream table, the error forms of the APIs."""
 
 from __future__ import annotations
 

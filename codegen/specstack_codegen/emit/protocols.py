@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from specstack_codegen import naming
@@ -86,7 +87,7 @@ def _service_protocol(ir: Ir, service: Service, imports: Imports) -> dict[str, A
     }
 
 
-def _methods(ir: Ir, operation: Operation, imports: Imports, body: Any) -> list[Method]:
+def _methods(ir: Ir, operation: Operation, imports: Imports, body: Callable[[str], str]) -> list[Method]:
     """The operation's method, and one more for its WebSocket if it has one."""
     add_signature(ir, imports, operation)
     found = [
@@ -101,7 +102,7 @@ def _methods(ir: Ir, operation: Operation, imports: Imports, body: Any) -> list[
     socket = operation.websocket
     if socket:
         name = f"{operation.name}_websocket"
-        doc = f"The WebSocket of `{operation.name}`: takes `{socket.receive}`, gives `{socket.send}`, until one side ends."
+        doc = f"The WebSocket of `{operation.name}`: takes `{socket.receive}`, gives `{socket.send}`."
         found.append(
             {
                 "name": name,

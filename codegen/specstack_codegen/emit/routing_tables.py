@@ -154,17 +154,16 @@ def _discover(resource: Resource, discover: Discover, imports: Imports) -> Metho
     imports.add("collections.abc", "Sequence")
     imports.add("specstack.routing", "Registration")
     imports.add("specstack.fields", "field_at")
-    imports.add(WIRE, "Request", "RequestContext")
+    imports.add(WIRE, "NoParams", "Request", "RequestContext")
     arguments = [f"identifier={_read('item', discover.identifier)}"]
     if discover.attributes:
         arguments.append(f"attributes={_attributes('item', discover.attributes, imports)}")
+    parameters = f"self, ctx: RequestContext, provider: {resource.protocol}"
     return {
-        "signature": (
-            f"async def discover(self, ctx: RequestContext, provider: {resource.protocol}) -> Sequence[Registration]:"
-        ),
+        "signature": f"async def discover({parameters}) -> Sequence[Registration]:",
         "doc": f"What the provider says it has, by its `{discover.method}`.",
         "body": [
-            f"reply = await provider.{discover.method}(ctx, Request.of(None))",
+            f"reply = await provider.{discover.method}(ctx, Request[None, NoParams].of(None))",
             f"items = {_read('reply.body', discover.items)} or ()",
             f"return [Registration({', '.join(arguments)}) for item in items]",
         ],

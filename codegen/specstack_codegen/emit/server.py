@@ -1,4 +1,4 @@
-"""The server package's tables: provider registry, dispatch, and `SERVER`, which hands all of it to the runtime."""
+"""The server package's tables: provider registry, dispatch, and `SERVER`, which names them all."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _server(ir: Ir) -> str:
     return render(
         "server/init.py.jinja",
         header=header(ir, "openapi/*.yaml", "resources.yaml", "services.yaml", "errors.yaml"),
-        doc="The generated server: routers, routing tables and registries, and `SERVER`, which names them all.",
+        doc="The generated server: routers, tables and registries, and `SERVER`, which names them all.",
         imports=imports.lines,
         package=package,
         apis=[(api.name, _api_entry(ir, api)) for api in ir.apis],
@@ -121,7 +121,8 @@ def _services(ir: Ir) -> str:
 
 def _service_row(ir: Ir, service: Service) -> str:
     protocol = f"{ir.api_package}.protocols.{service.api}:{service.class_name}"
-    return f"{service.name!r}: ServiceEntry(name={service.name!r}, module={service.module!r}, protocol={protocol!r})"
+    entry = f"ServiceEntry(name={service.name!r}, module={service.module!r}, protocol={protocol!r})"
+    return f"{service.name!r}: {entry}"
 
 
 def _dispatch(ir: Ir) -> str:

@@ -177,8 +177,8 @@ def _file(value: Any, opened: ExitStack) -> tuple[Any, ...]:
     if isinstance(value, tuple):
         name, content, *media = cast("tuple[Any, ...]", value)
         return name, _content(content, opened), *media
-    source = value if isinstance(value, PathLike) else getattr(value, "name", None)
-    name = Path(fspath(cast("str", source))).name if isinstance(source, (str, PathLike)) else "upload"
+    source: Any = cast("Any", value) if isinstance(value, PathLike) else getattr(value, "name", None)
+    name = Path(fspath(source)).name if isinstance(source, (str, PathLike)) else "upload"
     return name, _content(value, opened)
 
 

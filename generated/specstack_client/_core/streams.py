@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -82,7 +82,7 @@ class _Decoder:
 
 
 @contextmanager
-def http_errors() -> Iterator[None]:
+def http_errors() -> Generator[None]:
     """Turns httpx's errors into ours."""
     try:
         yield

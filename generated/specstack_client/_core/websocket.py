@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 
@@ -54,7 +54,7 @@ class Connection(Generic[Sent, Received]):
 @asynccontextmanager
 async def connect(
     core: AsyncCore, call: Call, options: CallOptions, *, received: str, **arguments: Any
-) -> AsyncIterator[Connection[Any, Any]]:
+) -> AsyncGenerator[Connection[Any, Any]]:
     """Opens a WebSocket on the path of `call`. Raises `APIConnectionError` when the server refuses it."""
     try:
         from websockets.asyncio.client import connect as open_socket
@@ -67,7 +67,7 @@ async def connect(
     headers = {
         name: value for name, value in request.headers.items() if name in {"authorization", "x-request-id"}
     }
-    headers.updateoptions.get("extra_headers", {})
+    headers.update(options.get("extra_headers", {}))
     try:
         socket = await open_socket(str(url), additional_headers=headers)
     except (OSError, WebSocketException) as error:

@@ -9,7 +9,7 @@ from specstack_wire import NoParams, Payload, Request, RequestContext
 
 
 class ProvidersRouter:
-    """Serves the providers API: finds the provider, table or service behind each operation."""
+    """Serves the providers API: finds what is behind each operation and calls it."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._providers: ProvidersService = runtime.service("providers")

@@ -11,7 +11,7 @@ from specstack.routing import Entry, Registration, RoutingTable
 from specstack_api.errors import ModelConflict, ModelNotFound, ModelTypeMismatch
 from specstack_api.models.models import Model
 from specstack_api.protocols.inference import Inference
-from specstack_wire import Request, RequestContext
+from specstack_wire import NoParams, Request, RequestContext
 
 
 class ModelsTable(RoutingTable[Model, Inference]):
@@ -59,7 +59,7 @@ class ModelsTable(RoutingTable[Model, Inference]):
 
     async def discover(self, ctx: RequestContext, provider: Inference) -> Sequence[Registration]:
         """What the provider says it has, by its `list_models`."""
-        reply = await provider.list_models(ctx, Request.of(None))
+        reply = await provider.list_models(ctx, Request[None, NoParams].of(None))
         items = field_at(reply.body, "data") or ()
         return [
             Registration(
