@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from support.server import free_port, running_server
+from support.process import free_port, running_server
 
 ROOT = Path(__file__).parents[2]
 ROOTS = ("core", "generated", "providers", "distributions", "codegen")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.server import free_port, running_server
+from support.process import free_port, running_server
 
 SWITCHES = ("OLLAMA_URL", "VLLM_URL", "OPENAI_API_KEY", "OPENAI_COMPATIBLE_URL", "SPECSTACK_GGUF")
 
