@@ -148,6 +148,8 @@ class _Reader:
         self.seen.add(id(node))
         if isinstance(node, yaml.ScalarNode):
             return self.scalar(node)
+        if node.tag not in (f"{_TAG}map", f"{_TAG}seq"):
+            self.refuse("plain-yaml", node.start_mark, f"the tag {node.tag!r} is not read", "remove the tag")
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node)
         return self.sequence(cast("yaml.SequenceNode", node))

@@ -17,7 +17,7 @@ REPOSITORY = HERE.parents[1]
 
 
 class Case(NamedTuple):
-    """One fault: `old` becomes `new` in `file`; `rule` must report it at § (or `at`) with `message` and `hint`."""
+    """One fault: `old` becomes `new` in `file`; `rule` reports it at § (or `at`), with these words."""
 
     rule: str
     file: str
@@ -167,8 +167,7 @@ def test_paths_that_a_request_could_confuse(tmp_path: Path, one: str, other: str
     for path in (one, other):
         names = [part.strip("{}") for part in path.split("/") if part.startswith("{")]
         params = ", ".join(
-            f"{{name: {name.rstrip('+')}, in: path, required: true{', x-greedy: true' if '+' in name else ''}}}"
-            for name in names
+            f"{{name: {name.rstrip('+')}, in: path, x-greedy: {str('+' in name).lower()}}}" for name in names
         )
         lines += [f"  '{path.replace('+', '')}':", "    get:", f"      parameters: [{params}]"]
     (root / "openapi" / "toys.yaml").write_text("\n".join(lines))

@@ -93,10 +93,7 @@ def success_content(spec: Spec) -> Iterator[Finding]:
 
 @rule("named-root")
 def named_root(spec: Spec) -> Iterator[Finding]:
-    """Bodies and JSON replies refer to a component, one for all media types of a body.
-
-    A reply that x-variant chooses may be a union of references.
-    """
+    """Bodies and JSON replies refer to a component, one for all media types of a body."""
     hint = "move the schema to components.schemas and refer to it by $ref"
     for node in spec.operations():
         names: set[str] = set()
@@ -109,13 +106,9 @@ def named_root(spec: Spec) -> Iterator[Finding]:
             message = f"the media types of the body of {view.label(node)} have different schemas"
             yield Finding(pos, message, "use one component for all of them")
         for name, media in view.reply_media(spec, node):
-            schema = media.map("schema")
-            options = [*schema.seq("anyOf"), *schema.seq("oneOf")] if "x-variant" in node.value else []
-            is_union = bool(options) and all(isinstance(item, Map) and item.text("$ref") for item in options)
-            if view.is_json(name) and not schema.text("$ref") and not is_union:
-                yield Finding(
-                    media.at("schema"), f"the reply of {view.label(node)} is no named component", hint
-                )
+            if view.is_json(name) and not media.map("schema").text("$ref"):
+                pos = media.at("schema")
+                yield Finding(pos, f"the reply of {view.label(node)} is no named component", hint)
 
 
 @rule("flat-root")
@@ -269,7 +262,9 @@ def variant_reply(spec: Spec) -> Iterator[Finding]:
                 hint = close(reply, view.components(spec))
                 yield Finding(variant.at("reply"), f"there is no component {reply!r}", hint)
             elif reply not in admitted:
-                hint = f'add $ref: "#/components/schemas/{reply}" to an anyOf in the 2xx response'
+                hint = (
+                    f'let the 2xx response be a union, with $ref: "#/components/schemas/{reply}" in its anyOf'
+                )
                 yield Finding(variant.at("reply"), f"the reply's schema does not admit {reply!r}", hint)
             if name in names:
                 yield Finding(variant.at("name"), f"two variants are called {name!r}", "rename one")

@@ -152,6 +152,4 @@ def discriminator_required(spec: Spec) -> Iterator[Finding]:
 
 
 def _required(spec: Spec, schema: Map) -> set[str]:
-    schema = resolve(spec.openapi, schema)
-    parts = [_required(spec, part) for part in schema.seq("allOf") if isinstance(part, Map)]
-    return {str(name) for name in schema.seq("required")}.union(*parts)
+    return {str(name) for part in view.parts(spec, schema) for name in part.seq("required")}

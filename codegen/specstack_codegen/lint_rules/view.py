@@ -91,27 +91,39 @@ def reply_schemas(spec: Spec, node: Node) -> list[Map]:
 
 def branches(spec: Spec, schema: Map) -> Iterator[Map]:
     """The schemas that a value may fit: the schema itself or the branches of its unions, refs followed."""
-    yield from _branches(spec, schema, 0)
+    seen: set[int] = set()
+    pending = [schema]
+    while pending:
+        target = resolve(spec.openapi, pending.pop(0))
+        if id(target) in seen:
+            continue
+        seen.add(id(target))
+        options = [item for key in ("oneOf", "anyOf") for item in target.seq(key) if isinstance(item, Map)]
+        pending = [*options, *pending]
+        if not options:
+            yield target
 
 
-def _branches(spec: Spec, schema: Map, depth: int) -> Iterator[Map]:
-    schema = resolve(spec.openapi, schema)
-    options = [item for key in ("oneOf", "anyOf") for item in schema.seq(key) if isinstance(item, Map)]
-    if not options or depth > 16:
-        yield schema
-        return
-    for option in options:
-        yield from _branches(spec, option, depth + 1)
+def parts(spec: Spec, schema: Map) -> Iterator[Map]:
+    """The schemas that a value must fit: the schema itself and what its `allOf` names, refs followed."""
+    seen: set[int] = set()
+    pending = [schema]
+    while pending:
+        target = resolve(spec.openapi, pending.pop(0))
+        if id(target) in seen:
+            continue
+        seen.add(id(target))
+        pending.extend(item for item in target.seq("allOf") if isinstance(item, Map))
+        yield target
 
 
 def fields(spec: Spec, schema: Map) -> dict[str, Map]:
     """The properties that a value of `schema` may have, in any branch of it."""
     found: dict[str, Map] = {}
     for branch in branches(spec, schema):
-        for part in branch.seq("allOf"):
-            if isinstance(part, Map):
-                found |= fields(spec, part)
-        found |= {name: value for name, value in branch.map("properties").items() if isinstance(value, Map)}
+        for part in parts(spec, branch):
+            own = part.map("properties").items()
+            found = {name: value for name, value in own if isinstance(value, Map)} | found
     return found
 
 
