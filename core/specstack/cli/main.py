@@ -1,0 +1,44 @@
+"""The two programs: `specstack` and `stack-serve`."""
+
+import typer
+
+from specstack.cli.chat import chat
+from specstack.cli.distros import distros
+from specstack.cli.generate import generate
+from specstack.cli.models import models
+from specstack.cli.providers import providers
+from specstack.cli.routes import routes
+from specstack.cli.serve import serve
+
+app = typer.Typer(
+    name="specstack",
+    help="An OpenAI-compatible server over models that run here or elsewhere.\n\n"
+    "Examples:\n\n"
+    "\b\n"
+    "  specstack serve            start the default distribution\n"
+    "  specstack chat             talk to it, from another terminal\n"
+    "  specstack COMMAND --help   what a command does, with examples",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(serve)
+app.command()(chat)
+app.add_typer(models, name="models")
+app.command()(providers)
+app.add_typer(distros, name="distros")
+app.command()(routes)
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(generate)
+
+
+def main() -> None:
+    """The program `specstack`."""
+    app()
+
+
+def stack_serve() -> None:
+    """The program `stack-serve`: `specstack serve` under a name of its own."""
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    alone.command()(serve)
+    alone()

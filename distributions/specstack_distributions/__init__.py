@@ -1,0 +1,1 @@
+"""The distributions that come with specstack: one directory each, with a run config."""
