@@ -1,4 +1,4 @@
-"""The reference in Markdown: a page per API and provider, the errors, the run config, the deviations, an index."""
+"""The reference in Markdown: a page per API and provider, errors, run config, deviations, an index."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class _Docs:
         names = {op.name: op for op in api.provider_operations}
         hooks = {hook.name for hook in api.hooks}
         entry = {
-            "provider_id": provider.name,
+            "provider_id": provider.provider_type.split("::")[-1],
             "provider_type": provider.provider_type,
             "config": dict(provider.sample),
         }
@@ -148,7 +148,7 @@ class _Docs:
             name=naming.pascal(self.ir.package),
             apis=self.apis,
             providers=[
-                (one, _provider_page(one).removeprefix(f"{ROOT}/"), cell(one.summary))
+                (one, relative(_provider_page(one), f"{ROOT}/index.md"), cell(one.summary))
                 for one in self.ir.providers
             ],
             has_errors=self.ir.errors is not None,
