@@ -3,21 +3,14 @@
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, cast
 
-from pydantic import ValidationError
-from pydantic_core import from_json
-
 from specstack.descriptors import Body
+from specstack.http.decoding import JsonDecoder
 from specstack.http.errors import ClientGone, ErrorTable
-from specstack.http.faults import describe, json_fault
 from specstack.http.forms import FormBuilder
 from specstack.http.params import pairs_of
-from specstack_wire import codec_of
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Headers = Mapping[bytes, bytes]
-
-_SHORT = 1 << 14
-"""Bytes below which searching for a word is cheaper than parsing once more; long strings parse fast."""
 
 
 def media_type_of(headers: Headers) -> str:
@@ -86,7 +79,7 @@ class JsonReader:
 
     def __init__(self, body: Body, limit: int, errors: ErrorTable) -> None:
         self._body = body
-        self._decode = codec_of(body.model).decode
+        self._decode = JsonDecoder(body.model, "request body", errors).decode
         self._limit = limit
         self._long = len(str(limit))
         self._errors = errors
@@ -109,17 +102,11 @@ class JsonReader:
             raw = await source.rest(source.take(message))
         if not raw and not self._body.required:
             return raw, None
-        content_type = headers.get(b"content-type")
-        if content_type != self._exact:
+        if headers.get(b"content-type") != self._exact:
             check_media(self._body, headers, raw, self._errors)
-        try:
-            body = self._decode(raw)
-        except ValidationError as exc:
-            raise _explained(exc, raw, self._errors) from None
-        # One byte is found much faster than a word, and most bodies lack it.
-        if (b"N" in raw and _has_word(raw, b"NaN")) or (b"I" in raw and _has_word(raw, b"Infinity")):
-            _refuse_constants(raw, self._errors)
-        return raw, body
+        if not raw:
+            raise self._errors.error("invalid", "This operation needs a request body.")
+        return raw, self._decode(raw)
 
 
 def check_media(body: Body, headers: Headers, raw: bytes | None, errors: ErrorTable) -> str:
@@ -135,29 +122,6 @@ def check_media(body: Body, headers: Headers, raw: bytes | None, errors: ErrorTa
     takes = " or ".join(body.media)
     gave = f"not {media}" if media else "and the request has no content-type header"
     raise errors.error("unsupported_media", f"This operation takes {takes}, {gave}.")
-
-
-def _explained(exc: ValidationError, raw: bytes, errors: ErrorTable) -> Exception:
-    if not raw:
-        return errors.error("invalid", "This operation needs a request body.")
-    broken = json_fault(exc)
-    if broken is not None:
-        return errors.error("malformed", f"The request body is no valid JSON: {broken}.")
-    message, path = describe(exc, from_json(raw))
-    return errors.error("invalid", message, param=path)
-
-
-def _has_word(raw: bytes, word: bytes) -> bool:
-    return len(raw) >= _SHORT or word in raw
-
-
-def _refuse_constants(raw: bytes, errors: ErrorTable) -> None:
-    """Raises `malformed` for NaN and infinities, which the validator lets pass but JSON does not know."""
-    try:
-        from_json(raw, allow_inf_nan=False)
-    except ValueError:
-        message = "The request body is no valid JSON: NaN and Infinity are no JSON numbers."
-        raise errors.error("malformed", message) from None
 
 
 async def read_urlencoded(source: BodySource, form: FormBuilder, errors: ErrorTable) -> Any:

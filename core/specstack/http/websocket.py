@@ -5,14 +5,13 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, cast
 
-from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from specstack.descriptors import Operation, WebSocketSpec
 from specstack.http.context import context_of, request_id_of
+from specstack.http.decoding import JsonDecoder
 from specstack.http.errors import ErrorReply, error_reply
-from specstack.http.faults import describe, json_fault
-from specstack_wire import ApiError, Event, RequestContext, Stream, codec_of
+from specstack_wire import ApiError, Event, RequestContext, Stream
 
 if TYPE_CHECKING:
     from specstack.http.binding import Binding
@@ -35,7 +34,7 @@ class _Session:
     def __init__(
         self, spec: WebSocketSpec, bound: "Binding", request_id: str, receive: Receive, send: Send
     ) -> None:
-        self._decode = codec_of(spec.receive).decode
+        self._decode = JsonDecoder(spec.receive, "frame", bound.errors).decode
         self._type = spec.receive
         self._bound = bound
         self._request_id = request_id
@@ -78,16 +77,9 @@ class _Session:
             return None
         try:
             return Event(self._decode(raw), raw, self._type)
-        except ValidationError as exc:
-            await self.fail(self._explained(exc, raw))
+        except ApiError as error:
+            await self.fail(error)
             return None
-
-    def _explained(self, exc: ValidationError, raw: bytes) -> ApiError:
-        broken = json_fault(exc)
-        if broken is not None:
-            return self._bound.errors.error("malformed", f"The frame is no valid JSON: {broken}.")
-        text, path = describe(exc, from_json(raw))
-        return self._bound.errors.error("invalid", text, param=path)
 
     async def fail(self, error: ApiError) -> None:
         """Tells the client of an error; the connection stays open."""

@@ -87,7 +87,9 @@ def asking(**more: Any) -> Operation:
 
 def streaming(**more: Any) -> Operation:
     """An operation that streams server-sent events."""
-    return asking(stream=StreamSpec(**{"media": "text/event-stream", "item": Answer, "end": "[DONE]", **more}))
+    return asking(
+        stream=StreamSpec(**{"media": "text/event-stream", "item": Answer, "end": "[DONE]", **more})
+    )
 
 
 def path_param(name: str, *, greedy: bool = False) -> Param:
@@ -138,7 +140,11 @@ async def live(app: Any) -> AsyncIterator[int]:
 
 
 async def call_raw(
-    app: Any, messages: list[dict[str, Any]], headers: dict[str, str], path: str = "/v1/asks", method: str = "POST"
+    app: Any,
+    messages: list[dict[str, Any]],
+    headers: dict[str, str],
+    path: str = "/v1/asks",
+    method: str = "POST",
 ) -> tuple[int, bytes, list[dict[str, Any]]]:
     """Calls an app with these ASGI messages. Gives status, body and the messages that were left unread."""
     sent: list[dict[str, Any]] = []
@@ -167,3 +173,15 @@ async def call_raw(
 
 def piece(body: bytes, more: bool = False) -> dict[str, Any]:
     return {"type": "http.request", "body": body, "more_body": more}
+
+
+def http_post(value: Any, path: str = "/v1/asks", *headers: str) -> bytes:
+    """A JSON request as bytes for a bare connection."""
+    body = json.dumps(value).encode()
+    lines = [
+        f"POST {path} HTTP/1.1",
+        "host: x",
+        "content-type: application/json",
+        f"content-length: {len(body)}",
+    ]
+    return "\r\n".join([*lines, *headers, "", ""]).encode() + body

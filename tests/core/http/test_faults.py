@@ -112,7 +112,8 @@ def test_a_branch_called_like_a_field_is_no_step():
     # The tag `text` is also a field of the part; the wrong value stands in `type`'s neighbour `extra`.
     class Holder(ApiModel):
         text: Annotated[
-            Annotated[Text, Tag("text")] | Annotated[Image, Tag("image")], Discriminator(tag_of("type", "text"))
+            Annotated[Text, Tag("text")] | Annotated[Image, Tag("image")],
+            Discriminator(tag_of("type", "text")),
         ]
 
     raw = '{"text":{"type":"image","image":{"url":7},"text":"decoy"}}'

@@ -6,10 +6,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from core.http.kit import app_with, call_raw, client_of, operation, piece
-
 from pydantic import StrictBool
 
+from core.http.kit import app_with, call_raw, client_of, operation, piece
 from specstack.descriptors import Body
 from specstack_wire import MISSING, ApiModel, JsonInt, Payload, Upload
 
@@ -97,9 +96,16 @@ async def test_lists_of_files_with_and_without_brackets():
 
 
 async def test_objects_as_json_and_with_brackets():
-    whole = await post(data={"purpose": "x", "expires_after": '{"anchor":"now","seconds":5}'}, files={"file": b""})
+    whole = await post(
+        data={"purpose": "x", "expires_after": '{"anchor":"now","seconds":5}'}, files={"file": b""}
+    )
     split = await post(
-        data={"purpose": "x", "expires_after[anchor]": "now", "expires_after[seconds]": "5", "labels[year]": "2024"},
+        data={
+            "purpose": "x",
+            "expires_after[anchor]": "now",
+            "expires_after[seconds]": "5",
+            "labels[year]": "2024",
+        },
         files={"file": b""},
     )
     assert whole.json()["expires_after"] == split.json()["expires_after"] == {"anchor": "now", "seconds": 5}
@@ -163,7 +169,9 @@ async def test_an_operation_may_take_json_and_forms():
 
 GOOD = (
     b'--xx\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nfun\r\n'
-    b'--xx\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n' + b"z" * 50 + b"\r\n--xx--\r\n"
+    b'--xx\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+    + b"z" * 50
+    + b"\r\n--xx--\r\n"
 )
 
 
@@ -179,7 +187,11 @@ GOOD = (
         ("multipart/form-data; boundary=xx", GOOD[:-20], 400),
         ("multipart/form-data; boundary=xx", GOOD.replace(b'name="purpose"', b"nom"), 400),
         ("multipart/form-data; boundary=xx", GOOD.replace(b"fun", b"\xff"), 400),
-        ("multipart/form-data; boundary=xx", GOOD.replace(b"Content-Disposition: form-data; name", b"\x00", 1), 400),
+        (
+            "multipart/form-data; boundary=xx",
+            GOOD.replace(b"Content-Disposition: form-data; name", b"\x00", 1),
+            400,
+        ),
         ("multipart/form-data; boundary=xx", b"", 400),
         ("multipart/mixed; boundary=xx", GOOD, 415),
     ],

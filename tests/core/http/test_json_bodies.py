@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from core.http.kit import ERRORS, Ask, app_with, asking, call_raw, client_of, echo, piece
 
+from core.http.kit import ERRORS, Ask, app_with, asking, call_raw, client_of, echo, piece
 from specstack.descriptors import Body
 from specstack_wire import Payload
 
@@ -39,7 +39,9 @@ async def test_json_content_types(content_type):
     assert (await post(b'{"subject":"a"}', {"content-type": content_type})).status_code == 200
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "nonsense", None])
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "nonsense", None]
+)
 async def test_another_content_type_is_415_and_says_what_is_taken(content_type):
     headers = {} if content_type is None else {"content-type": content_type}
     reply = await post(b'{"subject":"a"}', headers)
@@ -100,7 +102,9 @@ async def test_of_duplicate_keys_the_last_wins():
 
 
 async def test_a_wrong_field_is_named():
-    reply = await post(b'{"subject":"a","messages":[{"role":"user","content":"x"},{"role":"owner","content":"y"}]}')
+    reply = await post(
+        b'{"subject":"a","messages":[{"role":"user","content":"x"},{"role":"owner","content":"y"}]}'
+    )
     error = reply.json()["error"]
     assert (reply.status_code, error["code"], error["param"]) == (400, "invalid", "messages[1].role")
     assert "'user' or 'system'" in error["message"]
@@ -108,7 +112,9 @@ async def test_a_wrong_field_is_named():
 
 async def test_the_limit_holds_at_once_by_content_length():
     headers = {**JSON, "content-length": "101"}
-    status, body, left = await call_raw(app_with(asking(), echo, body_limit=100), [piece(b"x" * 101)], headers)
+    status, body, left = await call_raw(
+        app_with(asking(), echo, body_limit=100), [piece(b"x" * 101)], headers
+    )
     assert status == 413
     assert "100 bytes" in json.loads(body)["error"]["message"]
     assert left, "the body was read although its length was known"
@@ -154,7 +160,9 @@ async def test_a_client_that_leaves_while_sending_gets_no_handler_and_no_reply()
         called.append(request)
 
     with pytest.raises(IndexError):  # nothing was sent
-        await call_raw(app_with(asking(), handler), [piece(b"{", more=True), {"type": "http.disconnect"}], JSON)
+        await call_raw(
+            app_with(asking(), handler), [piece(b"{", more=True), {"type": "http.disconnect"}], JSON
+        )
     assert not called
 
 

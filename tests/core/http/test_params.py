@@ -3,9 +3,9 @@
 from typing import Annotated, Literal
 
 import pytest
-from core.http.kit import app_with, client_of, operation, path_param
 from pydantic import Field, StrictBool, StrictFloat
 
+from core.http.kit import app_with, client_of, operation, path_param
 from specstack.descriptors import Param
 from specstack_wire import MISSING, ApiModel, JsonInt, Payload
 
@@ -125,7 +125,9 @@ async def test_a_missing_required_query_parameter_is_named():
     class NeedsParams(ApiModel):
         q: str
 
-    op = operation("needs", "GET", "/v1/needs", params=(Param(name="q", location="query"),), params_model=NeedsParams)
+    op = operation(
+        "needs", "GET", "/v1/needs", params=(Param(name="q", location="query"),), params_model=NeedsParams
+    )
 
     async def handler(ctx, request):
         return Payload.of(request.params)
