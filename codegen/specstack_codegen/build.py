@@ -15,6 +15,23 @@ from specstack_codegen.source import Map, SpecErrors, plain
 from specstack_codegen.walk import METHODS
 
 CORE_PACKAGE = "specstack"
+_LIFECYCLE = frozenset({"start", "stop", "health"})
+# Names that generated modules import next to models.
+_RESERVED = frozenset(
+    {"Access", "ApiModel", "Binary", "Body", "ClosedModel", "Entry", "Event", "Field", "JsonInt", "Literal"}
+    | {"MISSING", "Mapping", "NoParams", "Operation", "OperationNotSupported", "Param", "Payload", "Protocol"}
+    | {
+        "Provider",
+        "Registration",
+        "Reply",
+        "Request",
+        "RequestContext",
+        "ResourceSpec",
+        "RoutingTable",
+        "Runtime",
+    }
+    | {"Sequence", "Stream", "StreamSpec", "Tag", "Union", "Variant", "WebSocketSpec", "Any", "Annotated"}
+)
 
 
 def build_ir(spec: Spec, package: str) -> Ir:
@@ -25,6 +42,7 @@ def build_ir(spec: Spec, package: str) -> Ir:
     apis = tuple(_api(context, name, document, operations, resources) for name, document in spec.apis.items())
     services = build_services(context, operations)
     _check_services(context, services)
+    _check_names(context, apis, services)
     errors = build_errors(context)
     components, owners = _with_params(context, operations)
     ir = Ir(
@@ -104,6 +122,24 @@ def _check_services(context: Context, services: tuple[Service, ...]) -> None:
                 f"the service {service.name!r} serves operations of several APIs: {', '.join(sorted(apis))}",
                 "give each API a service of its own; they may share a module",
             )
+
+
+def _check_names(context: Context, apis: tuple[Api, ...], services: tuple[Service, ...]) -> None:
+    """Names that would hide each other in the generated code."""
+    classes = {api.class_name: f"the Protocol of the API {api.name}" for api in apis if api.has_protocol}
+    classes.update(
+        {service.class_name: f"the Protocol of the service {service.name}" for service in services}
+    )
+    classes.update(dict.fromkeys(_RESERVED, "something that every generated module uses"))
+    components = context.spec.openapi.map("components").map("schemas")
+    for name in sorted(classes.keys() & components.keys()):
+        message = f"a component may not be called {name!r}, like {classes[name]}"
+        context.fault("reserved-name", components.at(name), message, "rename the component")
+    for api in apis:
+        for operation in api.provider_operations:
+            if operation.name in _LIFECYCLE:
+                message = f"{operation.id} would hide the method {operation.name}() that every provider has"
+                context.fault("reserved-name", operation.pos, message, "choose another operationId")
 
 
 def _with_params(

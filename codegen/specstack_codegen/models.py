@@ -20,6 +20,7 @@ from specstack_codegen.normalise import Normalised, normalise
 GENERATOR = "datamodel-code-generator"
 VERSION = "0.89.0"
 WIRE = "specstack_wire"
+UPLOAD_ALIAS = "UploadedFile"
 TEMPLATES = Path(__file__).parent / "templates" / "dcg"
 
 Profile = Literal["wire", "config"]
@@ -65,7 +66,9 @@ def emit_models(components: Mapping[str, Any], profile: Profile = "wire") -> Mod
     Profile `wire` is strict JSON with absent values as MISSING; `config` reads strings from the environment
     leniently and has None for absent values. Raises GeneratorError.
     """
-    ready = normalise(components, f"{WIRE}.ClosedModel", f"{WIRE}.Upload")
+    # A component of the same name must not hide the file type.
+    upload = UPLOAD_ALIAS if "Upload" in components else "Upload"
+    ready = normalise(components, f"{WIRE}.ClosedModel", f"{WIRE}.{upload}")
     options = (*_COMMON_OPTIONS, *_PROFILE_OPTIONS[profile])
     payload = json.dumps([ready.components, ready.aliases, ready.tagged])
     template = (TEMPLATES / "TypeAliasType.jinja2").read_text(encoding="utf-8")

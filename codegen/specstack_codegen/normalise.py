@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from specstack_codegen import naming, schemas
+from specstack_codegen.unions import Node, spell_out_union
 
 _DROPPED = frozenset({"example", "examples", "title", "deprecated", "readOnly", "writeOnly", "$comment"})
 _CONSTRAINTS = frozenset(
@@ -20,7 +21,6 @@ _CONSTRAINTS = frozenset(
 )
 _SHAPES = frozenset({"properties", "allOf", "oneOf", "anyOf", "patternProperties"})
 _BRANCH = _CONSTRAINTS | {"oneOf", "anyOf"}
-Node = dict[str, Any]
 
 
 @dataclass
@@ -43,7 +43,9 @@ def normalise(components: Mapping[str, Any], closed_base: str, upload_type: str)
     for name in list(result.components):
         _Hoist(result, name).children(result.components[name], name)
     for name, schema in result.components.items():
-        _spell_out_unions(result, name, schema)
+        tagged = spell_out_union(result.components, schema)
+        if tagged is not None:
+            result.tagged[name] = {"x_tagged": tagged}
         _python_types(schema, closed_base, upload_type)
         for prop in schema.get("properties", {}):
             if naming.attribute(prop) != prop:
@@ -97,7 +99,8 @@ class _Hoist:
         if not isinstance(value, dict):
             return value
         node = cast(Node, value)
-        if "$ref" in node or not (node.get("properties") or constraints & node.keys()):
+        own = node.get("properties") or (constraints | {"discriminator", "allOf"}) & node.keys()
+        if "$ref" in node or not own:
             self.children(node, name)
             return node
         free, number = name, 2
@@ -107,64 +110,6 @@ class _Hoist:
         self.result.owners[free] = self.owner
         self.children(node, free)
         return {"$ref": f"{schemas.SCHEMA_PREFIX}{free}"}
-
-
-def _spell_out_unions(result: Normalised, name: str, schema: Node) -> None:
-    """Full discriminator mappings; a union that cannot have one becomes a tagged union of our template."""
-    for node, top in _unions(schema):
-        prop = node["discriminator"]["propertyName"]
-        groups = _tags(result.components, node, prop)
-        if groups is None:
-            del node["discriminator"]
-        elif all(len(names) == 1 for names in groups.values()):
-            mapping = {tag: f"{schemas.SCHEMA_PREFIX}{names[0]}" for tag, names in groups.items()}
-            node["discriminator"] = {"propertyName": prop, "mapping": mapping}
-        else:
-            del node["discriminator"]
-            if top:
-                tagged = {"prop": prop, "default": next(iter(groups)), "groups": list(groups.items())}
-                result.tagged[name] = {"x_tagged": tagged}
-
-
-def _unions(schema: Any, *, top: bool = True) -> list[tuple[Node, bool]]:
-    found: list[tuple[Node, bool]] = []
-    if isinstance(schema, dict):
-        node = cast(Node, schema)
-        if isinstance(node.get("discriminator"), dict) and "propertyName" in node["discriminator"]:
-            found.append((node, top))
-        for value in node.values():
-            found.extend(_unions(value, top=False))
-    elif isinstance(schema, list):
-        for item in cast("list[Any]", schema):
-            found.extend(_unions(item, top=False))
-    return found
-
-
-def _tags(components: Mapping[str, Node], union: Node, prop: str) -> dict[str, list[str]] | None:
-    """Tag -> branches with it; None when some branch is inline or has no fixed tag."""
-    groups: dict[str, list[str]] = {}
-    for branch in [*union.get("oneOf", ()), *union.get("anyOf", ())]:
-        name = schemas.ref_name(branch)
-        values = None if name is None else _tag_values(components, branch, prop)
-        if name is None or not values:
-            return None
-        for value in values:
-            groups.setdefault(value, []).append(name)
-    return groups
-
-
-def _tag_values(components: Mapping[str, Node], branch: Node, prop: str) -> list[str] | None:
-    found: dict[str, None] = {}
-    for option in schemas.branches(branch, components):
-        schema = schemas.properties(option, components).get(prop)
-        if schema is None:
-            return None
-        schema = schemas.resolved(schema, components)
-        values = [schema["const"]] if "const" in schema else schema.get("enum")
-        if not values:
-            return None
-        found.update(dict.fromkeys(values))
-    return list(found)
 
 
 def _python_types(schema: Any, closed_base: str, upload_type: str, *, top: bool = True) -> None:

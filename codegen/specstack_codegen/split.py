@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from specstack_codegen import naming
-from specstack_codegen.models import WIRE, GeneratorError, Models
+from specstack_codegen.models import UPLOAD_ALIAS, WIRE, GeneratorError, Models
 
 
 @dataclass
@@ -78,7 +78,7 @@ def _imports(tree: ast.Module) -> dict[str, str]:
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module:
             found.update({alias.asname or alias.name: node.module for alias in node.names})
-    return {**found, "JsonInt": WIRE, "Field": "pydantic"}
+    return {"JsonInt": WIRE, "Field": "pydantic", "Annotated": "typing", "Union": "typing", **found}
 
 
 def _name_of(node: ast.stmt) -> str:
@@ -173,7 +173,8 @@ def _add_imports(module: Module, external: Mapping[str, str], homes: Mapping[str
                 if homes[name] != module.name:
                     module.imports.setdefault(f"{package}.{homes[name]}", set()).add(name)
             elif name in external:
-                module.imports.setdefault(external[name], set()).add(name)
+                shown = f"Upload as {name}" if name == UPLOAD_ALIAS else name
+                module.imports.setdefault(external[name], set()).add(shown)
 
 
 def _check_names(defined: set[str], wanted: set[str]) -> None:
