@@ -25,7 +25,9 @@ RULE_MODULES = (loading, extensions, schemas, unions, operations, paths, serving
 
 def lint(spec: Spec) -> list[SpecError]:
     """Every fault of `spec`, in file order, those found while reading and merging it included."""
-    return SpecErrors(error for rule in RULES.values() for error in rule.errors(spec)).errors
+    unreadable = any(fault.rule == "yaml-syntax" for fault in spec.faults)
+    rules = [rule for rule in RULES.values() if not (rule.across and unreadable)]
+    return SpecErrors(error for rule in rules for error in rule.errors(spec)).errors
 
 
 def checked_spec(root: Path) -> Spec:

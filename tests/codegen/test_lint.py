@@ -87,6 +87,13 @@ def test_an_empty_folder_is_no_spec(tmp_path: Path) -> None:
     assert "--spec" in error.hint
 
 
+def test_an_empty_file_is_no_api(tmp_path: Path) -> None:
+    root = make_spec(tmp_path)
+    (root / "openapi" / "games.yaml").write_text("# to be written\n")
+    (error,) = lint(read_spec(root))
+    assert str(error).startswith("spec/openapi/games.yaml:1:1: api-name: the file has no x-api")
+
+
 def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
     """Faults of every stage together: syntax in one file, references and rules in the others."""
     root = make_spec(tmp_path)
@@ -111,9 +118,12 @@ def test_load_spec_refuses_what_cannot_be_read_or_merged(tmp_path: Path) -> None
     assert str(raised.value).startswith(place)
 
 
-def test_a_broken_file_does_not_make_its_references_faults(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "file", ["openapi/common.yaml", "openapi/toys.yaml", "errors.yaml", "resources.yaml", "services.yaml"]
+)
+def test_a_broken_file_does_not_make_what_names_it_faults(tmp_path: Path, file: str) -> None:
     root = make_spec(tmp_path)
-    (root / "openapi" / "common.yaml").write_text("components: {schemas: [}")
+    (root / file).write_text("components: {schemas: [}")
     assert {error.rule for error in lint(read_spec(root))} == {"yaml-syntax"}
 
 

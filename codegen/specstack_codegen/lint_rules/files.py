@@ -11,7 +11,7 @@ from specstack_codegen.lint_rules.registry import Finding, close, rule
 from specstack_codegen.source import Map
 
 
-@rule("error-roles")
+@rule("error-roles", across=True)
 def error_roles(spec: Spec) -> Iterator[Finding]:
     """Every role that the runtime needs has an error class; roles and upstream name classes that exist.
 
@@ -39,7 +39,7 @@ def error_roles(spec: Spec) -> Iterator[Finding]:
                 )
 
 
-@rule("resource-fields")
+@rule("resource-fields", across=True)
 def resource_fields(spec: Spec) -> Iterator[Finding]:
     """What a resource names exists: error classes, record and its fields, attributes, discovery reply.
 

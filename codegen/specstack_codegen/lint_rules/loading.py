@@ -55,7 +55,10 @@ def api_name(spec: Spec) -> Iterator[Finding]:
 
     common.yaml holds shared parts and has no paths.
     """
+    unreadable = {fault.pos.file for fault in spec.faults if fault.rule == "yaml-syntax"}
     for stem, document in spec.apis.items():
+        if document.pos.file in unreadable:
+            continue
         if "x-api" not in document:
             message = "the file has no x-api, so it is no API"
             yield Finding(document.pos, message, f"add x-api: {{name: {stem}, summary: …}} at the top")

@@ -17,7 +17,7 @@ PROVIDER_MODES = frozenset({"routed", "create", "delete", "fan-out", "scatter", 
 _SECRET = re.compile(r"(^|_)(key|token|secret|password|passwd|passphrase|credential)s?$", re.IGNORECASE)
 
 
-@rule("provider-capability")
+@rule("provider-capability", across=True)
 def provider_capability(spec: Spec) -> Iterator[Finding]:
     """A provider's API exists, and so do the APIs that it requires.
 

@@ -25,11 +25,15 @@ Check = Callable[[Spec], Iterator[Finding]]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A lint rule: its id, its documentation and the check itself."""
+    """A lint rule: its id, its documentation and the check itself.
+
+    A rule that is `across` looks names up in other files; it waits until all of them can be read.
+    """
 
     id: str
     doc: str
     check: Check
+    across: bool = False
 
     def errors(self, spec: Spec) -> Iterator[SpecError]:
         """What the rule finds in `spec`."""
@@ -39,13 +43,13 @@ class Rule:
 RULES: dict[str, Rule] = {}
 
 
-def rule(rule_id: str) -> Callable[[Check], Check]:
+def rule(rule_id: str, *, across: bool = False) -> Callable[[Check], Check]:
     """Register a function as the lint rule `rule_id`; its docstring documents the rule."""
 
     def register(check: Check) -> Check:
         if rule_id in RULES:
             raise ValueError(f"two lint rules are called {rule_id!r}")
-        RULES[rule_id] = Rule(rule_id, inspect.getdoc(check) or "", check)
+        RULES[rule_id] = Rule(rule_id, inspect.getdoc(check) or "", check, across)
         return check
 
     return register

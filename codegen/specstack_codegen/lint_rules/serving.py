@@ -14,7 +14,7 @@ from specstack_codegen.walk import Node
 _SCATTERED = frozenset({"array", "object"})
 
 
-@rule("serve-mode")
+@rule("serve-mode", across=True)
 def serve_mode(spec: Spec) -> Iterator[Finding]:
     """Every operation says in x-serve who answers it.
 
@@ -111,7 +111,7 @@ def _table_key(node: Node, serve: Map) -> Iterator[Finding]:
         yield Finding(serve.at("key"), f"the action {serve.text('action')!r} has no key", "remove key")
 
 
-@rule("resource-known")
+@rule("resource-known", across=True)
 def resource_known(spec: Spec) -> Iterator[Finding]:
     """x-resource and x-access name resources of resources.yaml; the key of x-serve carries x-resource."""
     known = home.resources(spec)
@@ -143,7 +143,7 @@ def _key_resource(spec: Spec, node: Node) -> Iterator[Finding]:
         yield Finding(pos, what if stated is None else f"{what.split(' and ')[0]}, not of a {stated}", hint)
 
 
-@rule("refusal-known")
+@rule("refusal-known", across=True)
 def refusal_known(spec: Spec) -> Iterator[Finding]:
     """The codes in x-refusals are codes of errors.yaml, of this spec or the main one."""
     known = home.error_codes(spec)
@@ -154,7 +154,7 @@ def refusal_known(spec: Spec) -> Iterator[Finding]:
                 yield Finding(refusals.at(index), f"no error has the code {code!r}", close(code, known))
 
 
-@rule("envelope-known")
+@rule("envelope-known", across=True)
 def envelope_known(spec: Spec) -> Iterator[Finding]:
     """The error forms that x-api and x-envelope choose are in errors.yaml, of this spec or the main one."""
     known = home.envelopes(spec)
