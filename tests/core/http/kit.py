@@ -175,13 +175,13 @@ def piece(body: bytes, more: bool = False) -> dict[str, Any]:
     return {"type": "http.request", "body": body, "more_body": more}
 
 
-def http_post(value: Any, path: str = "/v1/asks", *headers: str) -> bytes:
+def http_head(*headers: str) -> bytes:
+    """The start of a POST of JSON as bytes for a bare connection."""
+    lines = ["POST /v1/asks HTTP/1.1", "host: x", "content-type: application/json", *headers, "", ""]
+    return "\r\n".join(lines).encode()
+
+
+def http_post(value: Any) -> bytes:
     """A JSON request as bytes for a bare connection."""
     body = json.dumps(value).encode()
-    lines = [
-        f"POST {path} HTTP/1.1",
-        "host: x",
-        "content-type: application/json",
-        f"content-length: {len(body)}",
-    ]
-    return "\r\n".join([*lines, *headers, "", ""]).encode() + body
+    return http_head(f"content-length: {len(body)}") + body

@@ -138,7 +138,7 @@ async def test_an_error_is_in_the_envelope_of_the_operation():
 
 
 def test_an_unknown_envelope_is_a_start_up_error():
-    with pytest.raises(ValueError, match="unknown error envelope 'none'; errors.yaml has plain, other"):
+    with pytest.raises(ValueError, match=r"unknown error envelope 'none'; errors\.yaml has plain, other"):
         app_with(asking(envelope="none"), echo)
 
 

@@ -16,8 +16,9 @@ class PartParams(ThingParams):
     part_id: str
 
 
-THING = (path_param("thing_id"),)
-GREEDY = (path_param("thing_id", greedy=True),)
+THING = {"params": (path_param("thing_id"),), "params_model": ThingParams}
+GREEDY = {"params": (path_param("thing_id", greedy=True),), "params_model": ThingParams}
+BOTH = {"params": (path_param("thing_id"), path_param("part_id")), "params_model": PartParams}
 
 
 def one(id, method, path, **more):
@@ -31,16 +32,13 @@ def one(id, method, path, **more):
 ENDPOINTS = (
     one("list", "GET", "/v1/things", aliases=("/v1/old/things", "/v0/things")),
     one("create", "POST", "/v1/things"),
-    one("get", "GET", "/v1/things/{thing_id}", params=THING, params_model=ThingParams),
+    one("get", "GET", "/v1/things/{thing_id}", **THING),
     one("mine", "GET", "/v1/things/mine"),
-    one("parts", "GET", "/v1/things/{thing_id}/parts", params=THING, params_model=ThingParams),
-    one(
-        "part", "GET", "/v1/things/{thing_id}/parts/{part_id}",
-        params=(*THING, path_param("part_id")), params_model=PartParams,
-    ),
-    one("model", "GET", "/v1/models/{thing_id}", params=GREEDY, params_model=ThingParams, aliases=("/v0/models/{thing_id}",)),
-    one("drop", "DELETE", "/v1/models/{thing_id}", params=GREEDY, params_model=ThingParams),
-    one("files", "GET", "/v1/models/{thing_id}/files", params=GREEDY, params_model=ThingParams),
+    one("parts", "GET", "/v1/things/{thing_id}/parts", **THING),
+    one("part", "GET", "/v1/things/{thing_id}/parts/{part_id}", **BOTH),
+    one("model", "GET", "/v1/models/{thing_id}", **GREEDY, aliases=("/v0/models/{thing_id}",)),
+    one("drop", "DELETE", "/v1/models/{thing_id}", **GREEDY),
+    one("files", "GET", "/v1/models/{thing_id}/files", **GREEDY),
     one("search", "GET", "/v1/models/search"),
     one("foreign", "POST", "/v1/foreign/ask", envelope="other"),
     one("head", "HEAD", "/v1/heads"),
@@ -181,7 +179,7 @@ def test_two_operations_on_one_path_and_method_are_refused():
 
 def test_a_segment_that_is_partly_a_parameter_is_refused():
     with pytest.raises(ValueError, match="only partly a parameter"):
-        app_of(api_router(one("odd", "GET", "/v1/{thing_id}:run", params=THING, params_model=ThingParams)))
+        app_of(api_router(one("odd", "GET", "/v1/{thing_id}:run", **THING)))
 
 
 async def test_start_up_and_shutdown_run_once_around_the_requests():

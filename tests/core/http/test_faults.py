@@ -53,7 +53,7 @@ AnyMessage = Annotated[
 class Ask(ApiModel):
     messages: Annotated[list[AnyMessage], Field(min_length=1)]
     times: JsonInt | MISSING = MISSING
-    stop: str | list[str] | None | MISSING = MISSING
+    stop: str | list[str] | MISSING | None = MISSING
     choice: Literal["auto", "none"] | Named | Ranged | MISSING = MISSING
     labels: dict[str, str] | MISSING = MISSING
     closed: Named | MISSING = MISSING
@@ -66,7 +66,12 @@ def fault_of(raw: str) -> tuple[str, str | None]:
     return describe(caught.value, from_json(raw))
 
 
-OK = '"messages":[{"role":"user","content":"hi"}]'
+def with_message(fields: str) -> str:
+    return '{"messages":[{"role":"user","content":"hi"}],' + fields + "}"
+
+
+def with_content(content: str) -> str:
+    return '{"messages":[{"role":"user","content":' + content + "}]}"
 
 
 @pytest.mark.parametrize(
@@ -77,24 +82,24 @@ OK = '"messages":[{"role":"user","content":"hi"}]'
         ('{"messages":[]}', "messages", "at least 1 item"),
         ('{"messages":"x"}', "messages", "valid array"),
         ('{"messages":[{"role":"user"}]}', "messages[0].content", "Missing required field"),
-        ('{"messages":[{"role":"user","content":5}]}', "messages[0].content", "valid string or a valid array"),
-        ('{"messages":[{"role":"user","content":[{"type":"text"}]}]}', "messages[0].content[0].text", "Missing"),
-        ('{"messages":[{"role":"user","content":[{"type":"text","text":1}]}]}', "messages[0].content[0].text", "string"),
-        ('{"messages":[{"role":"user","content":[{"type":"image","image":{"url":"u","detail":"x"}}]}]}',
+        (with_content('5'), "messages[0].content", "valid string or a valid array"),
+        (with_content('[{"type":"text"}]'), "messages[0].content[0].text", "Missing"),
+        (with_content('[{"type":"text","text":1}]'), "messages[0].content[0].text", "string"),
+        (with_content('[{"type":"image","image":{"url":"u","detail":"x"}}]'),
          "messages[0].content[0].image.detail", "'low' or 'high'"),
-        ('{"messages":[{"role":"user","content":[{"type":"film"}]}]}', "messages[0].content[0]", "film"),
+        (with_content('[{"type":"film"}]'), "messages[0].content[0]", "film"),
         ('{"messages":[{"role":"boss","content":"x"}]}', "messages[0]", "boss"),
-        ('{"messages":[{"role":"user","content":"x"},{"role":"tool","content":"y"}]}', "messages[1].tool_id", "Missing"),
-        ("{%s,\"times\":1.5}" % OK, "times", "valid integer"),
-        ("{%s,\"times\":\"5\"}" % OK, "times", "valid integer"),
-        ("{%s,\"times\":null}" % OK, "times", "valid integer"),
-        ("{%s,\"stop\":[\"a\",5]}" % OK, "stop[1]", "valid string"),
-        ("{%s,\"choice\":{\"nam\":\"x\"}}" % OK, "choice.name", "Missing required field 'choice.name'"),
-        ("{%s,\"choice\":{\"low\":1}}" % OK, "choice.high", "Missing required field 'choice.high'"),
-        ("{%s,\"choice\":\"maybe\"}" % OK, "choice", "'auto' or 'none'"),
-        ("{%s,\"labels\":{\"a\":1}}" % OK, "labels.a", "valid string"),
-        ("{%s,\"closed\":{\"name\":\"x\",\"extra\":1}}" % OK, "closed.extra", "Unknown field 'closed.extra'"),
-        ("{%s,\"kids\":[{\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}]}" % OK,
+        ('{"messages":[{"role":"tool","content":"y"}]}', "messages[0].tool_id", "Missing"),
+        (with_message('"times":1.5'), "times", "valid integer"),
+        (with_message('"times":"5"'), "times", "valid integer"),
+        (with_message('"times":null'), "times", "valid integer"),
+        (with_message('"stop":["a",5]'), "stop[1]", "valid string"),
+        (with_message('"choice":{"nam":"x"}'), "choice.name", "Missing required field 'choice.name'"),
+        (with_message('"choice":{"low":1}'), "choice.high", "Missing required field 'choice.high'"),
+        (with_message('"choice":"maybe"'), "choice", "'auto' or 'none'"),
+        (with_message('"labels":{"a":1}'), "labels.a", "valid string"),
+        (with_message('"closed":{"name":"x","extra":1}'), "closed.extra", "Unknown field 'closed.extra'"),
+        (with_message('"kids":[{"messages":[{"role":"tool","content":"x"}]}]'),
          "kids[0].messages[0].tool_id", "Missing"),
     ],
 )  # fmt: skip

@@ -176,5 +176,5 @@ async def test_bytes_of_a_reply_pass_through_untouched():
 def test_roles_that_errors_yaml_forgot_are_named():
     from specstack.http import ErrorTable
 
-    with pytest.raises(ValueError, match="not_found.*malformed"):
+    with pytest.raises(ValueError, match=r"not_found.*malformed"):
         ErrorTable({"invalid": ERRORS.error("invalid", "x").__class__}, {})

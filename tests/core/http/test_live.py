@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from core.http.kit import Answer, app_with, asking, echo, http_post, live, operation, streaming
+from core.http.kit import Answer, app_with, asking, echo, http_head, http_post, live, operation, streaming
 from specstack_wire import Event, Payload, Stream
 
 ASK = {"subject": "tea"}
@@ -136,9 +136,7 @@ async def test_the_connection_serves_on_after_many_kinds_of_replies():
 async def test_a_long_body_is_refused_at_once_and_the_connection_stays_sane():
     async with live(app_with(asking(), echo, body_limit=1000)) as port:
         reader, writer = await connect(port)
-        writer.write(
-            b"POST /v1/asks HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2000\r\n\r\n"
-        )
+        writer.write(http_head("content-length: 2000"))
         head, body = await reply_on(reader)
         assert head.split()[1] == b"413" and b"1000 bytes" in body
         writer.write(b"x" * 2000 + http_post(ASK))
@@ -149,9 +147,7 @@ async def test_a_long_body_is_refused_at_once_and_the_connection_stays_sane():
 async def test_a_long_chunked_body_is_refused_when_the_limit_is_reached():
     async with live(app_with(asking(), echo, body_limit=1000)) as port:
         reader, writer = await connect(port)
-        writer.write(
-            b"POST /v1/asks HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
-        )
+        writer.write(http_head("transfer-encoding: chunked"))
         chunk = b"258\r\n" + b"x" * 600 + b"\r\n"
         writer.write(chunk + chunk)
         head, _ = await reply_on(reader)

@@ -280,11 +280,11 @@ async def test_an_error_header_cannot_break_out():
 
 async def test_internal_errors_hide_their_reason_and_are_logged_with_the_request_id(caplog):
     async def handler(ctx, request):
-        raise RuntimeError("the secret is 42")
+        raise RuntimeError("the secret word")
 
     reply = await ask(asking(), handler)
     assert (reply.status_code, reply.json()["error"]["code"]) == (500, "internal")
-    assert "42" not in reply.text
+    assert "secret" not in reply.text
     assert reply.headers["x-request-id"] in reply.json()["error"]["message"]
     assert any(
         reply.headers["x-request-id"] in record.getMessage() and record.exc_info for record in caplog.records
