@@ -14,13 +14,14 @@ from specstack_codegen.lint_rules import (
     providers,
     schemas,
     serving,
+    shapes,
     unions,
 )
 from specstack_codegen.lint_rules.registry import RULES
 from specstack_codegen.source import SpecError, SpecErrors
 
 # importing a module registers its rules
-RULE_MODULES = (loading, extensions, schemas, unions, operations, paths, serving, files, providers)
+RULE_MODULES = (loading, extensions, shapes, schemas, unions, operations, paths, serving, files, providers)
 
 
 def lint(spec: Spec) -> list[SpecError]:

@@ -77,62 +77,6 @@ GRAMMAR: dict[str, dict[str, tuple[str, str]]] = {
     },
 }
 
-_DOC = {"summary", "description"}
-_VALUE = {
-    "schema",
-    "content",
-    "example",
-    "examples",
-    "required",
-    "deprecated",
-    "description",
-    "style",
-    "explode",
-}
-
-# kind -> the keywords that OpenAPI 3.2 gives it; kinds that are not here are not checked
-FIELDS: dict[str, frozenset[str]] = {
-    "root": frozenset(
-        {
-            "openapi",
-            "$self",
-            "info",
-            "jsonSchemaDialect",
-            "servers",
-            "paths",
-            "components",
-            "security",
-            "tags",
-        }
-        | {"webhooks", "externalDocs"}
-    ),
-    "components": frozenset({*GRAMMAR["components"], "callbacks"}),
-    "path": frozenset({*METHODS, *_DOC, "servers", "parameters", "additionalOperations"}),
-    "operation": frozenset(
-        {*_DOC, "tags", "externalDocs", "operationId", "parameters", "requestBody", "responses", "callbacks"}
-        | {"deprecated", "security", "servers"}
-    ),
-    "parameter": frozenset({*_VALUE, "name", "in", "allowEmptyValue", "allowReserved"}),
-    "body": frozenset({"description", "content", "required"}),
-    "media": frozenset(
-        {"schema", "itemSchema", "example", "examples", "encoding", "prefixEncoding", "itemEncoding"}
-    ),
-    "encoding": frozenset({"contentType", "headers", "style", "explode", "allowReserved", "encoding"}),
-    "response": frozenset({*_DOC, "headers", "content", "links"}),
-    "header": frozenset(_VALUE),
-    "tag": frozenset({"name", *_DOC, "externalDocs", "parent", "kind"}),
-    "info": frozenset({"title", *_DOC, "termsOfService", "contact", "license", "version"}),
-    "discriminator": frozenset({"propertyName", "mapping", "defaultMapping"}),
-    "schema": frozenset(
-        {*GRAMMAR["schema"], "$ref", "$id", "$anchor", "$comment", "$schema", "$dynamicRef", "$dynamicAnchor"}
-        | {"type", "enum", "const", "title", "description", "default", "deprecated", "readOnly", "writeOnly"}
-        | {"example", "examples", "format", "pattern", "minLength", "maxLength", "minimum", "maximum"}
-        | {"exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minItems", "maxItems", "uniqueItems"}
-        | {"minProperties", "maxProperties", "required", "dependentRequired", "minContains", "maxContains"}
-        | {"contentMediaType", "contentEncoding", "externalDocs", "xml", "nullable"}
-    ),
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Node:

@@ -1,8 +1,10 @@
 """Every lint rule fires where it should, says so with file, line and column, and tells how to mend it."""
 
+import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
@@ -10,7 +12,7 @@ import yaml
 from specstack_codegen.bundle import load_spec, read_spec
 from specstack_codegen.lint import checked_spec, lint
 from specstack_codegen.lint_rules.registry import RULES
-from specstack_codegen.source import SpecErrors
+from specstack_codegen.source import SpecErrors, load_yaml, plain
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
@@ -108,6 +110,33 @@ def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
     for case, place in zip(chosen, places, strict=True):
         assert f"{place}: {case.rule}: " in text
     assert [error.pos for error in raised.value.errors] == sorted(error.pos for error in raised.value.errors)
+
+
+def test_no_junk_makes_the_linter_fail(tmp_path: Path) -> None:
+    """Every so many-th value of every file replaced by something else: faults are reported, nothing is raised."""
+    root = make_spec(tmp_path)
+    faults = 0
+    for path in sorted(root.rglob("*.yaml")):
+        text = path.read_text()
+        for way in list(_ways(plain(load_yaml(path, root))))[:: 1 + len(text) // 300]:
+            for junk in (None, 5, "x", [], {"x": {}}, [{}]):
+                data = plain(load_yaml(path, root))
+                holder = data
+                for step in way[:-1]:
+                    holder = holder[step]
+                holder[way[-1]] = junk
+                path.write_text(json.dumps(data))
+                faults += len(lint(read_spec(root)))
+                path.write_text(text)
+    assert faults > 100
+
+
+def _ways(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if way:
+        yield way
+    keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    for key in keys:
+        yield from _ways(value[key], (*way, key))
 
 
 def test_load_spec_refuses_what_cannot_be_read_or_merged(tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ from typing import Any, cast
 
 from specstack_codegen.bundle import Spec
 from specstack_codegen.lint_rules import home, json_schema
-from specstack_codegen.lint_rules.registry import Finding, close, rule
+from specstack_codegen.lint_rules.registry import Finding, article, close, rule
 from specstack_codegen.source import Map
-from specstack_codegen.walk import FIELDS, Node, walk
+from specstack_codegen.walk import Node, walk
 
 
-def _nodes(spec: Spec) -> Iterator[Node]:
+def all_nodes(spec: Spec) -> Iterator[Node]:
     """The bundle's objects, and the root of every API file, which the bundle does not keep."""
     for document in spec.apis.values():
         yield Node("root", document, ())
@@ -23,7 +23,7 @@ def _nodes(spec: Spec) -> Iterator[Node]:
 def unknown_extension(spec: Spec) -> Iterator[Finding]:
     """An x- key is one of those in spec/meta/extensions.json and stands where that file allows it."""
     known = cast("dict[str, dict[str, Any]]", home.meta(spec, "extensions")["extensions"])
-    for node in _nodes(spec):
+    for node in all_nodes(spec):
         for key in node.value:
             if not key.startswith("x-"):
                 continue
@@ -31,36 +31,18 @@ def unknown_extension(spec: Spec) -> Iterator[Finding]:
             if key not in known:
                 yield Finding(pos, f"there is no extension {key!r}", close(key, known))
             elif node.kind not in known[key]["places"]:
-                places = " or ".join(_article(place) for place in known[key]["places"])
-                yield Finding(pos, f"{key} cannot stand in {_article(node.kind)}", f"put it into {places}")
+                places = " or ".join(article(place) for place in known[key]["places"])
+                yield Finding(pos, f"{key} cannot stand in {article(node.kind)}", f"put it into {places}")
 
 
 @rule("extension-schema")
 def extension_schema(spec: Spec) -> Iterator[Finding]:
     """The value of an x- extension has the form that spec/meta/extensions.json gives it."""
     schemas = home.extension_schemas(spec)
-    for node in _nodes(spec):
+    for node in all_nodes(spec):
         for key, value in node.value.items():
             if key in schemas:
                 yield from json_schema.findings(value, schemas[key], node.value.at(key), key)
-
-
-@rule("unknown-keyword")
-def unknown_keyword(spec: Spec) -> Iterator[Finding]:
-    """An OpenAPI object has only the keywords that OpenAPI 3.2 gives it; a misspelt one would be ignored."""
-    for node in _nodes(spec):
-        allowed = FIELDS.get(node.kind)
-        if allowed is None or node.ref:
-            continue
-        for key in node.value:
-            if key not in allowed and not key.startswith("x-"):
-                yield Finding(
-                    node.value.at(key), f"{_article(node.kind)} has no keyword {key!r}", close(key, allowed)
-                )
-
-
-def _article(kind: str) -> str:
-    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
 @rule("file-schema")

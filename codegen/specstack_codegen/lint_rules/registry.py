@@ -64,3 +64,8 @@ def close(name: str, names: Iterable[str], otherwise: str = "") -> str:
     if known and len(known) <= 12:
         return f"known: {', '.join(known)}"
     return otherwise or "check the spelling"
+
+
+def article(noun: str) -> str:
+    """`an operation`, `a schema`."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

@@ -193,7 +193,7 @@ def _annotations(schema: Any) -> set[str]:
         return set()
     stated = schema.get("type", [])
     names = cast("list[Any]", stated if isinstance(stated, list) else [stated])
-    found = {_BUILTINS[name] for name in names if name in _BUILTINS}
+    found = {_BUILTINS[str(name)] for name in names if str(name) in _BUILTINS}
     if schema.get("format") in ("binary", "byte"):
         found = {"bytes"}
     if "object" in names:
