@@ -19,7 +19,7 @@ class UpstreamErrors:
     """Makes the errors of one provider. Messages name the provider and never contain one of `secrets`."""
 
     def __init__(self, provider_id: str, secrets: Iterable[str] = ()) -> None:
-        self._who = f"the upstream of provider {provider_id!r}"
+        self._who = f"The upstream of provider {provider_id!r}"
         self._secrets = tuple(s for s in secrets if len(s) >= _SHORTEST_SECRET)
 
     def refused(
@@ -38,7 +38,7 @@ class UpstreamErrors:
 
     def failed(self, error: UpstreamError, also: Iterable[str] = ()) -> ApiError:
         """The error for a call that got no reply, or whose reply or stream broke off."""
-        message = f"{self._who}: {error.message}"
+        message = f"{self._who} failed: {error.message}"
         key = "broken"
         if isinstance(error, UpstreamTimeout):
             key = "timeout"

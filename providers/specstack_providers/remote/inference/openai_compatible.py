@@ -152,7 +152,7 @@ class OpenAICompatible(Inference):
     async def rerank(self, ctx: RequestContext, request: Request[RerankRequest]) -> Payload[RerankResponse]:
         if self._traits.rerank_path is None:
             message = (
-                f"provider {self._provider_id!r} does not rerank: no path for it is known or configured."
+                f"Provider {self._provider_id!r} does not rerank: no path for it is known or configured."
             )
             raise OperationNotSupported(message)
         body = request.body

@@ -33,7 +33,7 @@ def _text(content: Any, param: str) -> str:
     if isinstance(content, ChatCompletionRequestMessageContentPartText):
         return content.text
     raise UnsupportedContent(
-        "this provider reranks texts only; send the image's description instead.", param=param
+        "This provider reranks texts only; send the image's description instead.", param=param
     )
 
 

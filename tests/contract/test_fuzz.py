@@ -1,0 +1,65 @@
+"""Schemathesis against the server in process: every operation, all checks, the same cases every time."""
+
+from __future__ import annotations
+
+import atexit
+from contextlib import ExitStack
+from typing import Any, ClassVar
+
+import hypothesis
+from schemathesis.python import asgi
+
+from support import contract
+from support.fuzzing import EXAMPLES, Answers, fuzz
+from support.loopback_upstream import LoopbackUpstream
+
+# Schemathesis wants the app while tests are collected, so the model server behind it starts then.
+_servers = ExitStack()
+atexit.register(_servers.close)
+_upstream = _servers.enter_context(LoopbackUpstream.running())
+
+schema = contract.schema_of(contract.whole(_upstream))
+# A registration may stand over a model that its provider announces, and deleting it uncovers that again.
+# Here, where what is deleted must stay away, providers announce nothing.
+sequences = contract.schema_of(contract.whole(_upstream, announced=False))
+# The generated routers are no ornament: they serve the same in an app that knows nothing of ours.
+routers = contract.schema_of(contract.bare(_upstream), examples=max(EXAMPLES // 3, 5), coverage=False)
+
+
+@schema.parametrize()
+def test_operation(case: Any, answers: Answers) -> None:
+    response = fuzz(case, answers)
+    if case.method == "DELETE" and response.status_code == 200:
+        contract.restore(schema, response.json()["id"])
+
+
+@routers.parametrize()
+def test_operation_in_a_bare_app(case: Any, answers: Answers) -> None:
+    response = fuzz(case, answers)
+    if case.method == "DELETE" and response.status_code == 200:
+        contract.restore(routers, response.json()["id"])
+
+
+class Sequences(sequences.as_state_machine()):  # pyright: ignore[reportUntypedBaseClass]
+    """Calls that use what earlier calls gave, each sequence on a server of its own."""
+
+    seen: ClassVar[set[tuple[str, int]]] = set()
+
+    def setup(self) -> None:
+        asgi.shutdown_lifespans()
+
+    def after_call(self, response: Any, case: Any) -> None:
+        self.seen.add((case.operation.label, response.status_code))
+
+
+class TestSequences(Sequences.TestCase):
+    settings = hypothesis.settings(
+        max_examples=EXAMPLES, stateful_step_count=6, deadline=None, derandomize=True, database=None
+    )
+
+    def runTest(self) -> None:
+        super().runTest()
+        # Ids travelled from one call to the next: what was registered was found, what was deleted was gone.
+        assert ("POST /v1/models", 200) in Sequences.seen
+        for path in ("GET /v1/models/{model}", "DELETE /v1/models/{model}"):
+            assert {(path, 200), (path, 404)} <= Sequences.seen

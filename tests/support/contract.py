@@ -1,0 +1,165 @@
+"""The whole server as the contract tests see it: every API, with inference by a loopback model server.
+
+The app is made anew each time that its lifespan begins, so that every test starts from the same state.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import schemathesis
+from fastapi import FastAPI
+
+from specstack.assembly import build
+from specstack.config import RunConfig, load_reference, read_config
+from specstack.resolver import Supplies
+from specstack.runtime import Runtime
+from specstack.sources import RandomIds, SystemClock, cache_dir
+from specstack.upstream import UpstreamPool
+from specstack_api import errors
+from specstack_codegen.bundle import load_spec
+from specstack_codegen.source import plain
+from specstack_server import SERVER
+from specstack_wire import ApiError
+from support import loopback_replies as replies
+from support.fuzzing import EXAMPLES, Json, Known, configuration, example_ids
+from support.loopback_upstream import LoopbackUpstream
+
+Asgi = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
+
+SPEC: Final[Json] = plain(load_spec(Path(__file__).parents[2] / "spec").openapi)
+"""The bundle with all its extensions."""
+BUNDLE: Final[Json] = json.loads((files("specstack_api") / "openapi.json").read_bytes())
+"""The bundle as it is published."""
+
+# Two of a kind and no default, so that a registration without a provider is refused; the second has the name
+# that the examples of the spec give.
+PROVIDERS: Final = ("loopback", "ollama")
+EXAMPLE_MODELS: Final = example_ids(SPEC, "model")
+ANNOUNCED: Final = [Known(f"{PROVIDERS[0]}/{name}", {"model_type": kind}) for name, kind in replies.MODELS]
+KNOWN: Final = {known.id: known for known in (*EXAMPLE_MODELS, *ANNOUNCED)}
+CODES: Final[Mapping[str, int]] = {
+    kind.code: kind.status
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, ApiError) and kind.code
+}
+
+
+def registration(known: Known) -> Json:
+    """The body that registers a known model: whatever its name, the loopback server answers for it."""
+    kind = known.attributes.get("model_type", "llm")
+    return {
+        "model_id": known.id,
+        "provider_id": PROVIDERS[0],
+        "provider_model_id": "echo",
+        "model_type": kind,
+    }
+
+
+def run_config(upstream: LoopbackUpstream, announced: bool = True) -> RunConfig:
+    """Every API, two providers at the loopback server.
+
+    Without `announced` they announce no models, and the first takes registrations that name none.
+    """
+    config: Json = {"base_url": upstream.base_url, "rerank_path": "rerank", "timeout_seconds": 20}
+    if not announced:
+        config["allowed_models"] = []
+    entry = {"provider_type": "remote::openai-compatible", "config": config}
+    providers: list[Json] = [{"provider_id": name, **entry} for name in PROVIDERS]
+    providers[0]["default"] = not announced
+    text = json.dumps({"version": 2, "distro_name": "contract", "providers": {"inference": providers}})
+    return read_config(text, "contract.yaml", SERVER, {})
+
+
+async def prepare(app: Asgi) -> None:
+    """Register the models that the spec's examples name, as a client would."""
+    async with client(app) as calls:
+        for known in EXAMPLE_MODELS:
+            (await calls.post("/v1/models", json=registration(known))).raise_for_status()
+
+
+def client(app: Asgi) -> httpx.AsyncClient:
+    """A client of an app in this process, whose lifespan runs already."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://testserver")
+
+
+class Fresh:
+    """An ASGI app that is made anew with each lifespan. `make` gives the app and how to stop it."""
+
+    def __init__(self, make: Callable[[], Awaitable[tuple[Asgi, Callable[[], Awaitable[None]]]]]) -> None:
+        self._make = make
+        self._app: Asgi | None = None
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            assert self._app is not None, "the lifespan has not begun"
+            await self._app(scope, receive, send)
+            return
+        await receive()
+        async with self.started():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    @asynccontextmanager
+    async def started(self) -> AsyncIterator[Asgi]:
+        """The app, running and prepared, until the block ends."""
+        self._app, stop = await self._make()
+        try:
+            await prepare(self._app)
+            yield self._app
+        finally:
+            await stop()
+
+
+def whole(upstream: LoopbackUpstream, announced: bool = True) -> Fresh:
+    """The app as `stack-serve` runs it."""
+
+    async def make() -> tuple[Asgi, Callable[[], Awaitable[None]]]:
+        app = build(run_config(upstream, announced))
+        await app.start()
+        return app, app.stop
+
+    return Fresh(make)
+
+
+def bare(upstream: LoopbackUpstream) -> Fresh:
+    """The generated routers in a FastAPI app that knows nothing of ours."""
+
+    async def make() -> tuple[Asgi, Callable[[], Awaitable[None]]]:
+        supplies = Supplies(UpstreamPool(), RandomIds(), SystemClock(), cache_dir())
+        runtime = await Runtime.start(run_config(upstream), SERVER, supplies)
+        app = FastAPI()
+        for entry in runtime.served():
+            app.include_router(load_reference(entry.router)(runtime.api(entry.name)))
+        return app, runtime.stop
+
+    return Fresh(make)
+
+
+def schema_of(app: Fresh, examples: int = EXAMPLES, coverage: bool = True) -> Any:
+    """The published bundle, configured from the spec, for calls to `app` in this process."""
+    config = configuration(
+        SPEC,
+        {"model": list(KNOWN.values())},
+        values={"path.provider_id": PROVIDERS, "body.provider_id": PROVIDERS},
+        codes=CODES,
+        examples=examples,
+        coverage=coverage,
+    )
+    schema = schemathesis.openapi.from_dict(BUNDLE, config=config)
+    schema.app = app
+    return schema
+
+
+def restore(schema: Any, model_id: str) -> None:
+    """Put back a known model that a test has deleted."""
+    if model_id in KNOWN:
+        response = schema["/v1/models"]["POST"].Case(body=registration(KNOWN[model_id])).call()
+        assert response.status_code == 200, response.text

@@ -1,0 +1,220 @@
+"""What the contract fuzz needs to know, read from the bundle: ids that exist, refusals that are declared.
+
+Schemathesis draws data from schemas alone. Two things that a schema cannot say stand in the bundle's
+extensions: which fields carry a resource's id (`x-resource`, `x-serve`), so that drawn requests name
+something that exists; and with which codes an operation may refuse data that fits its schema (`x-refusals`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import schemathesis
+from schemathesis.config import SchemathesisConfig
+from schemathesis.generation.meta import TestPhase
+
+Json = dict[str, Any]
+
+EXAMPLES: Final = int(os.environ.get("SPECSTACK_FUZZ_EXAMPLES", "20"))
+SEED: Final = 20261122
+METHODS: Final = ("get", "put", "post", "delete", "patch")
+# Valid data may also meet an id that is not there or is taken already.
+ABSENT_OR_TAKEN: Final = {"404", "409"}
+
+
+@dataclass(frozen=True)
+class Known:
+    """A resource that exists while the fuzz runs: its id, and the attributes by which operations choose."""
+
+    id: str
+    attributes: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def fits(self, requires: Mapping[str, Sequence[str]]) -> bool:
+        return all(self.attributes.get(name) in allowed for name, allowed in requires.items())
+
+
+def operations(bundle: Json) -> Iterator[tuple[str, str, Json]]:
+    """(method, path, operation) of a bundle; parameters of the path item stand in each operation."""
+    for path, item in bundle["paths"].items():
+        for method in METHODS:
+            if method in item:
+                shared = item.get("parameters", [])
+                yield (
+                    method,
+                    path,
+                    {**item[method], "parameters": [*shared, *item[method].get("parameters", [])]},
+                )
+
+
+def example_ids(bundle: Json, resource: str) -> list[Known]:
+    """The ids of a resource that the spec's own examples name, with attributes that all their uses allow.
+
+    Schemathesis sends the examples as they are and builds other requests from them, so these must exist.
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for _, _, operation in operations(bundle):
+        requires: Mapping[str, Sequence[str]] = operation.get("x-serve", {}).get("requires", {})
+        for place, kind in _fields(bundle, operation):
+            for value in _example_values(bundle, operation, place) if kind == resource else ():
+                allowed = found.setdefault(value, {})
+                for name, values in requires.items():
+                    allowed[name] = [v for v in allowed.get(name, values) if v in values]
+    return [
+        Known(name, {key: values[0] for key, values in allowed.items()}) for name, allowed in found.items()
+    ]
+
+
+def _example_values(bundle: Json, operation: Json, place: str) -> Iterator[str]:
+    where, _, name = place.partition(".")
+    if where != "body":
+        for parameter in (resolved(bundle, reference) for reference in operation["parameters"]):
+            if parameter["name"] == name and "example" in parameter:
+                yield parameter["example"]
+        return
+    for media in resolved(bundle, operation["requestBody"]).get("content", {}).values():
+        schema = resolved(bundle, media.get("schema", {}))
+        yield from (example[name] for example in examples_of(schema) if name in example)
+
+
+def examples_of(schema: Json) -> list[Any]:
+    """A schema's own examples, in either form."""
+    return schema.get("examples") or ([schema["example"]] if "example" in schema else [])
+
+
+def configuration(
+    bundle: Json,
+    known: Mapping[str, Sequence[Known]],
+    *,
+    values: Mapping[str, Sequence[str]],
+    codes: Mapping[str, int],
+    examples: int = EXAMPLES,
+    coverage: bool = True,
+) -> SchemathesisConfig:
+    """The configuration of a run: every check on, every operation in.
+
+    `known` holds the resources that exist, by kind; `values` values that exist for further fields, as
+    `path.provider_id` or `body.provider_id`; `codes` the status of each error code. `coverage` adds
+    to the drawn cases one for each keyword of each schema, kept and broken.
+    """
+    dictionaries: dict[str, Json] = {}
+    blocks: list[Json] = []
+    for _, _, operation in operations(bundle):
+        parameters: Json = {}
+        for place, name, ids in _bindings(bundle, operation, known, values):
+            dictionaries[name] = {"values": list(ids)}
+            parameters[place] = {"dictionary": name, "probability": 0.9}
+        accepted = {"2xx", *(ABSENT_OR_TAKEN & set(operation["responses"]))}
+        accepted |= {str(codes[code]) for code in operation.get("x-refusals", [])}
+        block: Json = {
+            "include-operation-id": operation["operationId"],
+            "checks": {"positive_data_acceptance": {"expected-statuses": sorted(accepted)}},
+        }
+        if parameters:
+            block["parameters"] = parameters
+        blocks.append(block)
+    return SchemathesisConfig.from_dict(
+        {
+            "seed": SEED,
+            "max-stream-events": 200,
+            "suppress-health-check": ["all"],
+            "generation": {"max-examples": examples, "deterministic": True, "database": "none"},
+            "phases": {"coverage": {"enabled": coverage}},
+            "dictionaries": dictionaries,
+            "operations": blocks,
+        }
+    )
+
+
+def _bindings(
+    bundle: Json, operation: Json, known: Mapping[str, Sequence[Known]], values: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, str, Sequence[str]]]:
+    """(field, dictionary name, ids) for each field of an operation of which existing values are known."""
+    serve = operation.get("x-serve", {})
+    requires: Mapping[str, Sequence[str]] = serve.get("requires", {})
+    for place, resource in _fields(bundle, operation):
+        name = f"{operation['operationId']}-{place.replace('.', '-')}"
+        if place in values:
+            yield place, name, values[place]
+        elif resource in known:
+            yield place, name, [entry.id for entry in known[resource] if entry.fits(requires)]
+
+
+def _fields(bundle: Json, operation: Json) -> Iterator[tuple[str, str | None]]:
+    """(`path.x`, `query.x` or `body.x`, resource or None) of every parameter and top-level body field."""
+    for reference in operation["parameters"]:
+        parameter = resolved(bundle, reference)
+        yield f"{parameter['in']}.{parameter['name']}", parameter.get("x-resource")
+    body = resolved(bundle, operation.get("requestBody", {}))
+    for media in body.get("content", {}).values():
+        schema = resolved(bundle, media.get("schema", {}))
+        for name, prop in schema.get("properties", {}).items():
+            # a list or map of ids cannot be replaced by one id: for these the spec's examples name some
+            one = resolved(bundle, prop).get("type") not in ("array", "object")
+            yield f"body.{name}", prop.get("x-resource") if one else None
+
+
+def resolved(bundle: Json, node: Json) -> Json:
+    """The node that a `$ref` (with or without siblings) stands for."""
+    while "$ref" in node:
+        target: Any = bundle
+        for part in node["$ref"].removeprefix("#/").split("/"):
+            target = target[part.replace("~1", "/").replace("~0", "~")]
+        node = target
+    return node
+
+
+@schemathesis.check
+def refusal_is_declared(ctx: Any, response: Any, case: Any) -> None:
+    """A 400 on data that fits the schema bears one of the codes in the operation's `x-refusals`."""
+    if case.meta is None or not case.meta.generation.mode.is_positive or response.status_code != 400:
+        return
+    declared = case.operation.definition.raw.get("x-refusals", [])
+    error = json.loads(response.content).get("error", {})
+    code, message = error.get("code"), error.get("message")
+    assert code in declared, f"refused with 400 {code!r} ({message}), which is not among {declared}"
+
+
+@dataclass
+class Answers:
+    """What the requests of one operation's run were answered with: status and media type."""
+
+    wanted: set[str] | None = None
+    seen: Counter[tuple[int, str]] = field(default_factory=Counter[tuple[int, str]])
+
+    def add(self, response: Any) -> None:
+        media = response.headers.get("content-type", [""])[0].partition(";")[0]
+        self.seen[response.status_code, media] += 1
+
+    def check(self) -> None:
+        """Fails unless requests succeeded with every media type that the operation documents."""
+        got = {media for status, media in self.seen if 200 <= status < 300}
+        assert self.wanted is not None, "nothing was sent"
+        assert self.wanted <= got, f"no request was answered with {self.wanted - got}; seen: {self.seen}"
+
+
+def fuzz(case: Any, answers: Answers) -> Any:
+    """Send a case, run every check and give the response.
+
+    A drawn case that was answered whole is sent a second time, asking for a stream.
+    """
+    operation = case.operation.definition.raw
+    answers.wanted = success_media(operation)
+    response = case.call_and_validate()
+    answers.add(response)
+    wish = operation.get("x-stream", {}).get("when", "").removeprefix("body.")
+    drawn = case.meta.generation.mode.is_positive and case.meta.phase.name is not TestPhase.COVERAGE
+    if wish and drawn and response.status_code == 200 and case.body.get(wish) is not True:
+        case.body = {**case.body, wish: True}
+        answers.add(case.call_and_validate())
+    return response
+
+
+def success_media(operation: Json) -> set[str]:
+    """The media types of an operation's successful replies; "" for an empty one."""
+    replies = [reply for status, reply in operation["responses"].items() if status.startswith("2")]
+    return {media for reply in replies for media in reply.get("content", {"": None})}
