@@ -16,7 +16,6 @@ from specstack.descriptors import GeneratedServer, ProviderSpec
 from specstack.positions import Map, Seq, YamlError, line_of, load
 from specstack.positions import Path as KeyPath
 from specstack.startup import ConfigError
-from specstack_wire import given
 
 if TYPE_CHECKING:
     from specstack_api.run_config import StackConfig
@@ -82,11 +81,9 @@ def read_config(text: str, file: str, server: GeneratedServer, env: Mapping[str,
     stack, faults = check(StackConfig, values.root, (), values.dynamic, {one.path for one in values.faults})
     reading = _Reading(file, server, values)
     providers = reading.providers()
-    faults = sorted(
-        {*values.faults, *faults, *reading.faults}, key=lambda one: (one.line, one.path != (), one.message)
-    )
-    if faults or stack is None:
-        raise ConfigError(dict.fromkeys(one.render(file) for one in faults))
+    found = {*values.faults, *faults, *reading.faults}
+    if found or stack is None:
+        raise ConfigError(one.render(file) for one in sorted(found, key=_place))
     return RunConfig(file, stack, tuple(providers), reading.apis(), reading.registered(stack))
 
 
@@ -116,19 +113,12 @@ class _Reading:
         return None if wanted is None else tuple(wanted)
 
     def registered(self, stack: "StackConfig") -> dict[str, tuple[tuple[str, Any], ...]]:
-        resources = given(stack.registered_resources)
+        resources: BaseModel = stack.registered_resources
         found: dict[str, tuple[tuple[str, Any], ...]] = {}
-        if resources is None:
-            return found
-        for plural in type(cast(BaseModel, resources)).model_fields:
-            items = cast(list[Any], given(getattr(resources, plural), []))
-            found[plural] = tuple(
-                (
-                    place(self._values.root, ("registered_resources", plural, index), "").render(self._file),
-                    item,
-                )
-                for index, item in enumerate(items)
-            )
+        for plural in type(resources).model_fields:
+            items = cast(list[Any], getattr(resources, plural) or [])
+            at: KeyPath = ("registered_resources", plural)
+            found[plural] = tuple((self._where((*at, index)), item) for index, item in enumerate(items))
         return found
 
     def _line(self, path: KeyPath) -> int:
@@ -226,6 +216,10 @@ class _Reading:
                 self._fault(path, f"'{name}' needs a provider; add one under providers.{name}")
             elif name in wanted[:index]:
                 self._fault(path, f"'{name}' stands twice; keep one")
+
+
+def _place(fault: Fault) -> tuple[int, str, str]:
+    return fault.line, shown_path(fault.path), fault.message
 
 
 def load_reference(reference: str) -> Any:

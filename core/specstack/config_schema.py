@@ -77,9 +77,15 @@ def close_to(name: str, known: Iterable[str]) -> str:
     """`did you mean 'x'?`, or the list of what there is."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, 2, 0.6)
+    if len(close) == 2 and _likeness(name, close[0]) - _likeness(name, close[1]) > 0.05:
+        del close[1]
     if close:
         return f"did you mean {' or '.join(repr(one) for one in close)}?"
     return f"there are: {', '.join(names)}" if names else "there are none"
+
+
+def _likeness(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()
 
 
 def _at(root: Any, path: Path) -> Any:

@@ -58,9 +58,8 @@ def load(text: str) -> Any:
         return None if node is None else _value(loader, node, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise YamlError(
-            error.problem or error.context or "broken YAML", mark.line + 1 if mark else 1
-        ) from None
+        line = min(mark.line + 1, len(text.splitlines()) or 1) if mark else 1
+        raise YamlError(error.problem or error.context or "broken YAML", line) from None
     except yaml.reader.ReaderError as error:
         raise YamlError(f"character {error.character!r} is not allowed in YAML", 1) from None
     finally:

@@ -395,19 +395,23 @@ class RoutingTable(Generic[R, P]):
             text = f"Several providers have the {kind} '{shown}'; use {_quoted(several, 'or')}."
             return self._error(self.resource.not_found, text, param)
         text = f"The {kind} '{shown}' does not exist."
-        known = list(self._routes)
-        close = (
-            difflib.get_close_matches(identifier, known, 3, 0.5)
-            if len(identifier) <= _LONGEST_COMPARED
-            else []
-        )
-        if close:
+        if close := self._close_to(identifier):
             text += f" Did you mean {_quoted(close, 'or')}?"
         elif self._entries:
             text += f" Known are, for example, {_quoted(list(self._entries)[:3], 'and')}."
         else:
             text += f" No {self.resource.plural} are known: see the providers' health, or register one."
         return self._error(self.resource.not_found, text, param)
+
+    def _close_to(self, identifier: str) -> Sequence[str]:
+        """Up to three ids like the one that was asked for, each of another resource."""
+        if len(identifier) > _LONGEST_COMPARED:
+            return []
+        found: dict[str, str] = {}
+        for name in difflib.get_close_matches(identifier, list(self._routes), 6, 0.5):
+            entry = self._routes[name].entry
+            found.setdefault(entry.identifier if entry else name, name)
+        return tuple(found.values())[:3]
 
     def _error(self, kind: type[Exception], message: str, param: str | None) -> Exception:
         return kind(message, param=param) if issubclass(kind, ApiError) else kind(message)
