@@ -24,12 +24,16 @@ def is_main(spec: Spec) -> bool:
     return (spec.root / "meta").is_dir()
 
 
-def main_root(spec: Spec) -> Path:
-    """The folder of the main spec; raises FileNotFoundError when there is none."""
-    for candidate in (spec.root, *_CANDIDATES):
+def main_root(spec: Spec | None = None) -> Path:
+    """The folder of the main spec: `spec`'s own, or the one beside the code generator.
+
+    Raises FileNotFoundError when there is none.
+    """
+    candidates = (*((spec.root,) if spec else ()), *_CANDIDATES)
+    for candidate in candidates:
         if (candidate / "meta").is_dir():
             return candidate
-    raise FileNotFoundError(f"no meta folder in {', '.join(str(path) for path in (spec.root, *_CANDIDATES))}")
+    raise FileNotFoundError(f"no meta folder in {', '.join(str(path) for path in candidates)}")
 
 
 def meta(spec: Spec, name: str) -> dict[str, Any]:
@@ -58,8 +62,7 @@ def _extension_schemas(root: Path) -> dict[str, dict[str, Any]]:
 
 def public_extensions() -> frozenset[str]:
     """The x- extensions that clients see in the published document."""
-    root = next(path for path in _CANDIDATES if (path / "meta").is_dir())
-    extensions = _load(root / "meta" / "extensions.json")["extensions"]
+    extensions = _load(main_root() / "meta" / "extensions.json")["extensions"]
     return frozenset(name for name, extension in extensions.items() if extension["public"])
 
 

@@ -97,12 +97,16 @@ def named_root(spec: Spec) -> Iterator[Finding]:
     hint = "move the schema to components.schemas and refer to it by $ref"
     for node in spec.operations():
         names: set[str] = set()
-        for schema in view.body_schemas(spec, node):
-            names.add(schema.text("$ref"))
-            if not schema.text("$ref"):
-                yield Finding(schema.pos, f"the body of {view.label(node)} is no named component", hint)
+        pos, content = node.value.at("requestBody"), view.body(spec, node).map("content")
+        if "requestBody" in node.value and not content:
+            mend = "name a media type under content, or remove requestBody"
+            yield Finding(pos, f"the body of {view.label(node)} has no content", mend)
+        for _, media in view.media(content):
+            names.add(media.map("schema").text("$ref"))
+            if not media.map("schema").text("$ref"):
+                place = media.map("schema").pos
+                yield Finding(place, f"the body of {view.label(node)} is no named component", hint)
         if len(names) > 1:
-            pos = node.value.at("requestBody")
             message = f"the media types of the body of {view.label(node)} have different schemas"
             yield Finding(pos, message, "use one component for all of them")
         for name, media in view.reply_media(spec, node):
