@@ -177,7 +177,7 @@ def test_a_satellite_leans_on_the_main_spec(tmp_path: Path) -> None:
 def test_an_installed_generator_has_the_meta_folder_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in a wheel: meta and error table, no APIs. A provider of an API elsewhere cannot be checked and passes."""
+    """As in a wheel: meta and errors, no APIs. A provider of an API that is elsewhere passes unchecked."""
     wheel = tmp_path / "wheel"
     shutil.copytree(REPOSITORY / "spec" / "meta", wheel / "meta")
     shutil.copy(REPOSITORY / "spec" / "errors.yaml", wheel)
