@@ -22,6 +22,7 @@ Json = dict[str, Any]
 
 EXAMPLES: Final = int(os.environ.get("SPECSTACK_FUZZ_EXAMPLES", "20"))
 SEED: Final = 20261122
+MAX_EVENTS: Final = 200
 METHODS: Final = ("get", "put", "post", "delete", "patch")
 # Valid data may also meet an id that is not there or is taken already.
 ABSENT_OR_TAKEN: Final = {"404", "409"}
@@ -101,6 +102,27 @@ def configuration(
     `path.provider_id` or `body.provider_id`; `codes` the status of each error code. `coverage` adds
     to the drawn cases one for each keyword of each schema, kept and broken.
     """
+    dictionaries, blocks = operation_blocks(bundle, known, values, codes)
+    return SchemathesisConfig.from_dict(
+        {
+            "seed": SEED,
+            "max-stream-events": MAX_EVENTS,
+            "suppress-health-check": ["all"],
+            "generation": {"max-examples": examples, "deterministic": True, "database": "none"},
+            "phases": {"coverage": {"enabled": coverage}},
+            "dictionaries": dictionaries,
+            "operations": blocks,
+        }
+    )
+
+
+def operation_blocks(
+    bundle: Json,
+    known: Mapping[str, Sequence[Known]],
+    values: Mapping[str, Sequence[str]],
+    codes: Mapping[str, int],
+) -> tuple[dict[str, Json], list[Json]]:
+    """The configuration's dictionaries, and its part for each operation."""
     dictionaries: dict[str, Json] = {}
     blocks: list[Json] = []
     for _, _, operation in operations(bundle):
@@ -117,17 +139,7 @@ def configuration(
         if parameters:
             block["parameters"] = parameters
         blocks.append(block)
-    return SchemathesisConfig.from_dict(
-        {
-            "seed": SEED,
-            "max-stream-events": 200,
-            "suppress-health-check": ["all"],
-            "generation": {"max-examples": examples, "deterministic": True, "database": "none"},
-            "phases": {"coverage": {"enabled": coverage}},
-            "dictionaries": dictionaries,
-            "operations": blocks,
-        }
-    )
+    return dictionaries, blocks
 
 
 def _bindings(
@@ -179,6 +191,19 @@ def refusal_is_declared(ctx: Any, response: Any, case: Any) -> None:
     assert code in declared, f"refused with 400 {code!r} ({message}), which is not among {declared}"
 
 
+@schemathesis.check
+def stream_is_whole(ctx: Any, response: Any, case: Any) -> None:
+    """A stream on data that fits the schema ends as documented, and none of its events is an error."""
+    end = case.operation.definition.raw.get("x-stream", {}).get("end")
+    media = response.headers.get("content-type", [""])[0]
+    if end is None or not media.startswith("text/event-stream"):
+        return
+    events = [block for block in response.content.decode().split("\n\n") if block]
+    assert not any(event.startswith('data: {"error"') for event in events), f"an error came: {events[-1]}"
+    cut = len(events) >= MAX_EVENTS
+    assert cut or events[-1] == f"data: {end}", f"the last event was {events[-1]!r}"
+
+
 @dataclass
 class Answers:
     """What the requests of one operation's run were answered with: status and media type."""
@@ -204,13 +229,19 @@ def fuzz(case: Any, answers: Answers) -> Any:
     """
     operation = case.operation.definition.raw
     answers.wanted = success_media(operation)
-    response = case.call_and_validate()
-    answers.add(response)
+    response = _checked(case, answers)
     wish = operation.get("x-stream", {}).get("when", "").removeprefix("body.")
     drawn = case.meta.generation.mode.is_positive and case.meta.phase.name is not TestPhase.COVERAGE
     if wish and drawn and response.status_code == 200 and case.body.get(wish) is not True:
         case.body = {**case.body, wish: True}
-        answers.add(case.call_and_validate())
+        _checked(case, answers)
+    return response
+
+
+def _checked(case: Any, answers: Answers) -> Any:
+    response = case.call()
+    answers.add(response)
+    case.validate_response(response)
     return response
 
 
