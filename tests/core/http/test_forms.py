@@ -18,6 +18,11 @@ class Expiry(ApiModel):
     seconds: JsonInt
 
 
+class Step(ApiModel):
+    name: str
+    parts: "list[Step] | MISSING" = MISSING
+
+
 class Send(ApiModel):
     purpose: str
     file: Upload | MISSING = MISSING
@@ -28,6 +33,7 @@ class Send(ApiModel):
     points: list[JsonInt] | MISSING = MISSING
     expires_after: Expiry | MISSING = MISSING
     labels: dict[str, str] | MISSING = MISSING
+    steps: list[Step] | MISSING = MISSING
 
 
 MULTIPART, URLENCODED = "multipart/form-data", "application/x-www-form-urlencoded"
@@ -38,8 +44,8 @@ def send_op(*media: str, limit: int | None = None):
         model=Send,
         media=media or (MULTIPART,),
         limit=limit,
-        json_fields=frozenset({"count", "loud", "points", "expires_after", "labels"}),
-        list_fields=frozenset({"tags", "points", "images"}),
+        json_fields=frozenset({"count", "loud", "points", "expires_after", "labels", "steps"}),
+        list_fields=frozenset({"tags", "points", "images", "steps"}),
         file_fields=frozenset({"file", "images"}),
     )
     return operation("send", "POST", "/v1/files", body=body)
@@ -242,3 +248,19 @@ async def test_too_many_parts_and_too_much_text_are_refused():
     many = {f"field{number}": "x" for number in range(1100)}
     assert (await post(data=many, files={"file": b""})).status_code == 400
     assert (await post(data={"purpose": "x" * (5 << 20)}, files={"file": b""})).status_code == 413
+
+
+@pytest.mark.parametrize("depth", [3, 50, 20_000])
+async def test_deep_brackets_are_no_danger(depth):
+    for start in ("labels", "expires_after", "unknown"):
+        content = f"purpose=x&{start}{'[a]' * depth}=1".encode()
+        reply = await post(send_op(URLENCODED), content=content, headers={"content-type": URLENCODED})
+        assert reply.status_code in (200, 400)
+        if reply.status_code == 400:
+            assert reply.json()["error"]["param"].startswith(start)
+
+
+async def test_brackets_spell_lists_too():
+    content = b"purpose=x&steps[0][name]=a&steps[1][name]=b&steps[1][parts]="
+    reply = await post(send_op(URLENCODED), content=content, headers={"content-type": URLENCODED})
+    assert reply.json()["steps"] == [{"name": "a"}, {"name": "b", "parts": []}]
