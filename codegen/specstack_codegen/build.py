@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from specstack_codegen import naming, schemas
+from specstack_codegen import naming
 from specstack_codegen.build_context import Context
 from specstack_codegen.build_operations import build_operation
 from specstack_codegen.build_parts import build_errors, build_providers, build_resources, build_services
 from specstack_codegen.bundle import COMMON, Spec
-from specstack_codegen.ir import Api, Hook, Ir, Operation, Param, Resource, Schema, Service
+from specstack_codegen.ir import PROVIDER_MODES, Api, Hook, Ir, Operation, Param, Resource, Schema, Service
 from specstack_codegen.source import Map, SpecErrors, plain
 from specstack_codegen.walk import METHODS
 
@@ -89,7 +89,8 @@ def _api(
 ) -> Api:
     head = document.map("x-api")
     own = operations[name]
-    names = {operation.name for operation in own}
+    # A table's own operation of that name is answered by the table, not by providers.
+    names = {operation.name for operation in own if operation.serve.mode in PROVIDER_MODES}
     return Api(
         name=name,
         class_name=naming.pascal(name),
@@ -177,6 +178,6 @@ def _params_schema(operation: Operation) -> Schema:
 
 def _param_schema(param: Param) -> Schema:
     schema: dict[str, Any] = {**param.schema}
-    if param.description and schemas.ref_name(schema) is None:
+    if param.description:
         schema["description"] = param.description
     return schema

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from specstack_codegen.cache import digest, digest_files
-from specstack_codegen.writer import Changes, apply, compare, diff, is_current, with_manifest
+from specstack_codegen.writer import MANIFEST, Changes, apply, compare, diff, is_current, with_manifest
 
 if TYPE_CHECKING:
     from specstack_codegen.ir import Ir
@@ -106,8 +106,9 @@ def _report(out: Path, changes: Changes) -> int:
     if not changes:
         print(f"{out} is what the spec says")
         return 0
-    count = len(changes.written) + len(changes.removed)
-    print(f"{count} files in {out} are not what the spec says; run `make generate`", file=sys.stderr)
+    names = [path for path in (*changes.written, *changes.removed) if path != MANIFEST]
+    what = f"{len(names)} files in {out} are" if names else f"{out / MANIFEST} is"
+    print(f"{what} not what the spec says; run `make generate`", file=sys.stderr)
     return 1
 
 

@@ -7,6 +7,7 @@ that are none lose their quotes.
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -151,7 +152,7 @@ def _tidy_class(node: ast.ClassDef, own: list[str], first: int, fillable: frozen
         if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
             text = statement.value.value
             if isinstance(text, str):
-                own[start:end] = f"    {naming.docstring(text.strip(), 4)}".split("\n")
+                own[start:end] = f"    {naming.docstring(inspect.cleandoc(text), 4)}".split("\n")
                 kept += 1
         elif isinstance(statement, ast.Assign) and ast.unparse(statement).endswith(
             "arbitrary_types_allowed=True)"
