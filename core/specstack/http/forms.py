@@ -8,7 +8,15 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from specstack.descriptors import Body
 from specstack.http.errors import ErrorTable
 from specstack.http.faults import describe
-from specstack.http.params import bracket_keys, field_names, kinds_at, put_nested, scalar
+from specstack.http.params import (
+    admits_list,
+    bracket_keys,
+    field_names,
+    kinds_at,
+    put_nested,
+    scalar,
+    settled,
+)
 from specstack_wire import Upload
 
 
@@ -35,13 +43,15 @@ class FormReader:
 
 
 class FormBuilder:
-    """Collects one request's fields. The last of several values wins, except where the field is a list."""
+    """Collects one request's fields. Only a list may come in several pieces."""
 
-    __slots__ = ("_reader", "_values")
+    __slots__ = ("_bracketed", "_gathered", "_reader", "_values")
 
     def __init__(self, reader: FormReader) -> None:
         self._reader = reader
         self._values: dict[str, Any] = {}
+        self._bracketed = False
+        self._gathered: set[str] = set()
 
     def field_of(self, name: str) -> str:
         """The field that a form name means: clients write lists with and without brackets."""
@@ -64,6 +74,7 @@ class FormBuilder:
         keys = bracket_keys(field)
         if len(keys) > 1 and field not in body.list_fields:
             put_nested(self._values, keys, scalar(text, kinds_at(body.model, keys)))
+            self._bracketed = True
             return
         self._put(field, self._decoded(field, text))
 
@@ -73,11 +84,36 @@ class FormBuilder:
 
     def build(self) -> Any:
         """The validated model. Raises the `invalid` error that names the field at fault."""
+        if self._bracketed:
+            self._values = settled(self._values, self._reader.body.model)
         try:
             return self._reader.validate(self._values)
         except ValidationError as exc:
             message, path = describe(exc, self._values)
             raise self._reader.errors.error("invalid", message, param=path) from None
+
+    def _is_known(self, field: str) -> bool:
+        return field in self._reader.text_fields or field in self._reader.body.file_fields
+
+    def _gather(self, field: str, value: Any) -> list[Any]:
+        """The pieces so far of a field that may be a list or a single value, with one more."""
+        if not admits_list(self._reader.body.model, field):
+            message = f"Invalid value for '{field}': it was sent more than once and is no list."
+            raise self._reader.errors.error("invalid", message, param=field)
+        before = self._values[field]
+        if field not in self._gathered:
+            self._gathered.add(field)
+            before = [self._piece(field, before)]
+        return [*before, self._piece(field, value)]
+
+    def _piece(self, field: str, value: Any) -> Any:
+        """One piece of a list: JSON where the list holds no text."""
+        if not isinstance(value, str) or str in kinds_at(self._reader.body.model, [field, "0"]):
+            return value
+        try:
+            return json.loads(value, parse_constant=_refuse)
+        except (ValueError, RecursionError):
+            return value
 
     def _decoded(self, field: str, text: str) -> Any:
         body = self._reader.body
@@ -97,7 +133,8 @@ class FormBuilder:
 
     def _put(self, field: str, value: Any) -> None:
         if field not in self._reader.body.list_fields:
-            self._values[field] = value
+            again = field in self._values and self._is_known(field)
+            self._values[field] = self._gather(field, value) if again else value
             return
         values = cast("list[Any]", self._values.setdefault(field, []))
         if isinstance(value, list):

@@ -15,6 +15,7 @@ from specstack.http.faults import describe
 
 _INTEGER = re.compile(r"-?[0-9]{1,400}")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_DEEPEST = 100
 
 Kinds = frozenset[type]
 
@@ -46,6 +47,8 @@ def _inside(annotation: Any, key: str) -> Iterator[Any]:
     for branch in _branches(annotation):
         if get_origin(branch) is dict:
             yield get_args(branch)[1]
+        elif get_origin(branch) is list and key.isdecimal():
+            yield get_args(branch)[0]
         elif isinstance(branch, type) and issubclass(branch, BaseModel):
             for name, info in branch.model_fields.items():
                 if (info.alias or name) == key:
@@ -100,11 +103,44 @@ def put_nested(target: dict[str, Any], keys: list[str], value: Any) -> None:
 
 
 def bracket_keys(name: str) -> list[str]:
-    """`a[b][c]` as ["a", "b", "c"]; a name without well-formed brackets as itself."""
+    """`a[b][c]` as ["a", "b", "c"]; a name without well-formed or with too many brackets as itself."""
     head, bracket, rest = name.partition("[")
     if not head or not bracket or not rest.endswith("]"):
         return [name]
-    return [head, *rest[:-1].split("][")]
+    keys = [head, *rest[:-1].split("][")]
+    return keys if len(keys) <= _DEEPEST else [name]
+
+
+def admits_list(model: Any, field: str) -> bool:
+    """Whether a field of a model, or of a union of models, may be a list."""
+    return any(get_origin(branch) is list for one in _inside(model, field) for branch in _branches(one))
+
+
+def settled(value: Any, annotation: Any, depth: int = 0) -> Any:
+    """What brackets spelled, in the shapes of its type: `a[0]` and `a[1]` are a list, and an empty text is
+    an empty list or object where no text is admitted. What is nested too deep is left as it is."""
+    if depth > _DEEPEST:
+        return value
+    branches = list(_branches(annotation))
+    is_list = any(get_origin(branch) is list for branch in branches)
+    if isinstance(value, dict):
+        named = cast("dict[str, Any]", value)
+        inner = {key: settled(one, _place(annotation, key), depth + 1) for key, one in named.items()}
+        if is_list and all(key.isdecimal() for key in inner):
+            return [inner[key] for key in sorted(inner, key=lambda key: (len(key), key))]
+        return inner
+    if value != "" or str in kinds_at(annotation, ()) or annotation is Any:
+        return value
+    return [] if is_list else {} if any(_holds_fields(branch) for branch in branches) else value
+
+
+def _place(annotation: Any, key: str) -> Any:
+    found = tuple(_inside(annotation, key))
+    return Union[found] if found else Any  # noqa: UP007  made of values
+
+
+def _holds_fields(branch: Any) -> bool:
+    return get_origin(branch) is dict or (isinstance(branch, type) and issubclass(branch, BaseModel))
 
 
 class ParamReader:
