@@ -115,9 +115,10 @@ class Endpoint:
     async def _send(self, bound: Binding, reply: Any, send: Send, request_id: str, watch: Watch) -> None:
         head: list[Header] = [(b"x-request-id", request_id.encode())]
         if isinstance(reply, Stream):
-            if bound.framer is None:
-                raise TypeError(f"{self.op.id} returned a stream, but its spec has no x-stream")
             stream = cast("Stream[Any]", reply)
+            if bound.framer is None:
+                await stream.aclose()
+                raise TypeError(f"{self.op.id} returned a stream, but its spec has no x-stream")
 
             def failed(exc: Exception) -> ErrorReply:
                 return bound.failure(exc, request_id)

@@ -88,8 +88,13 @@ class _Session:
 
     async def send_text(self, data: bytes) -> None:
         """Sends a text frame, if anybody is there to read it."""
-        if self.open:
+        if not self.open:
+            return
+        try:
             await self._send({"type": "websocket.send", "text": data.decode()})
+        except (OSError, RuntimeError):
+            # The client has gone, which `pump` hears of next.
+            self.open = False
 
     async def close(self, code: int) -> None:
         """Closes the connection, unless the client did."""
@@ -166,6 +171,8 @@ async def _converse(
         outgoing = await handler(ctx, Stream.events(session.incoming()))
         try:
             async for event in outgoing:
+                if not session.open:
+                    break
                 await session.send_text(event.raw)
         finally:
             await outgoing.aclose()

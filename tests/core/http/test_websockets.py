@@ -151,3 +151,25 @@ async def test_a_socket_in_a_bare_fastapi_app():
     bare.include_router(api_router(found))
     async with live(bare) as port, open_socket(port) as socket:
         assert (await ask(socket, {"subject": "tea"}))["text"] == "tea"
+
+
+async def test_a_client_that_breaks_off_under_a_flood_ends_the_handler(caplog):
+    ended = asyncio.Event()
+
+    async def handler(ctx, incoming):
+        async def source():
+            try:
+                while True:
+                    yield Answer(id="1", text="x" * 10_000)
+                    await asyncio.sleep(0)
+            finally:
+                ended.set()
+
+        return Stream.of(source())
+
+    async with live(app(handler)) as port:
+        socket = await open_socket(port)
+        await socket.recv()
+        socket.transport.abort()
+        await asyncio.wait_for(ended.wait(), 1.5)
+    assert not [record for record in caplog.records if record.name == "specstack.http"]
