@@ -278,10 +278,9 @@ class RoutingTable(Generic[R, P]):
         for task in tasks:
             await task
 
-    def refresh_soon(self) -> None:
-        """Start the first discovery in the background."""
-        for one in self._discoveries.values():
-            one.start()
+    async def discover_all(self, limit: float) -> None:
+        """Ask providers that have not answered yet, and wait up to `limit` seconds for them."""
+        await wait_for_first(self._discoveries.values(), limit)
 
     async def stop(self) -> None:
         """End background work."""

@@ -45,9 +45,11 @@ class Runtime:
         except BaseException:
             await runtime.stop()
             raise
-        for table in runtime._tables.values():
-            table.refresh_soon()
         return runtime
+
+    async def discover(self, limit: float) -> None:
+        """Ask the providers what they have; wait up to `limit` seconds, later answers come in anyway."""
+        await asyncio.gather(*(table.discover_all(limit) for table in self._tables.values()))
 
     async def stop(self) -> None:
         """Stop providers in reverse order, then close every connection."""

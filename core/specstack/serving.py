@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from specstack.assembly import Application
 
 _BACKLOG = 2048
+_BEFORE_ANNOUNCING = 1.0
+"""Seconds for which the message that the server is ready waits for providers to say what they have."""
 _LAST_WORDS = 2.0
 """Seconds after the grace period in which streams may send their error event."""
 
@@ -57,6 +59,7 @@ async def _serve(app: "Application", listener: socket.socket, ready: Callable[[s
     # What start-up made lives as long as the process: the collector need not look at it again.
     gc.collect()
     gc.freeze()
+    gc.enable()
     await _server_class()(config, app, grace, lambda: ready(f"http://{shown}:{port}")).serve([listener])
 
 
@@ -73,13 +76,21 @@ def _server_class() -> "Callable[[uvicorn.Config, Application, float, Callable[[
             self._app = app
             self._grace = grace
             self._ready = ready
+            self._announcing: asyncio.Task[None] | None = None
+
+        async def _announce(self) -> None:
+            # Requests are taken already; only the message waits for what providers have.
+            await self._app.runtime.discover(_BEFORE_ANNOUNCING)
+            self._ready()
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
-                self._ready()
+                self._announcing = asyncio.create_task(self._announce())
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            if self._announcing is not None:
+                self._announcing.cancel()
             ending = asyncio.create_task(self._end())
             try:
                 await super().shutdown(sockets)

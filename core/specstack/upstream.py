@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 from specstack import __version__
 from specstack_wire import (
@@ -66,6 +67,7 @@ class UpstreamPool:
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
+        self._connections: WeakSet[Any] = WeakSet()
 
     def open(self, settings: UpstreamSettings) -> Upstream:
         """A client for one other server. Raises ValueError for a base URL that is none."""
@@ -74,14 +76,20 @@ class UpstreamPool:
     def session(self) -> "aiohttp.ClientSession":
         """The shared session, made at first use inside the running loop."""
         if self._session is None or self._session.closed:
-            self._session = _new_session()
+            self._session = _new_session(self._connections)
         return self._session
 
     async def aclose(self) -> None:
-        """Close every connection."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        """Close every connection. Calls and streams under way end with `UpstreamBroken`."""
+        if self._session is None:
+            return
+        for connection in tuple(self._connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+        # Transports tell their readers in the next round of the loop; a closed session would hide it.
+        await asyncio.sleep(0)
+        await self._session.close()
+        self._session = None
 
 
 class _Client:
@@ -260,7 +268,7 @@ class _Reading:
             raise self._client.explained(error, self._limit) from error
 
 
-def _new_session() -> "aiohttp.ClientSession":
+def _new_session(connections: "WeakSet[Any]") -> "aiohttp.ClientSession":
     import aiohttp
 
     class Connector(aiohttp.TCPConnector):
@@ -270,8 +278,10 @@ def _new_session() -> "aiohttp.ClientSession":
             self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
         ) -> Any:
             connection = await super().connect(req, traces, timeout)
-            _reused.set(getattr(connection.protocol, "_specstack_used", False))
-            connection.protocol._specstack_used = True  # type: ignore
+            used = connection.protocol in connections
+            _reused.set(used)
+            if not used:
+                connections.add(connection.protocol)
             return connection
 
     return aiohttp.ClientSession(

@@ -279,12 +279,12 @@ async def test_resources_of_the_run_config() -> None:
     route = await found.table("toy").resolve(CTX, "m")
     reply = await route.provider.play(CTX, Request.of(None))
     assert reply.body == {"by": "two"}
-    text = config(
-        two, head + "    - {model_id: m}\n    - {model_id: n, provider_id: three}\n    - {model_id: two/k}"
-    )
+    items = ["{model_id: m}", "{model_id: n, provider_id: three}", "{model_id: two/k}"]
+    text = config(two, head + "".join(f"    - {item}\n" for item in items))
+    where = "registered_resources.models"
     assert (await failure(specs, text)).splitlines() == [
-        "run.yaml:9: registered_resources.models[0]: Name the provider that the toy is for (providers: one, two).",
-        "run.yaml:10: registered_resources.models[1]: No provider 'three' serves models; there are: one, two.",
+        f"run.yaml:9: {where}[0]: Name the provider that the toy is for (providers: one, two).",
+        f"run.yaml:10: {where}[1]: No provider 'three' serves models; there are: one, two.",
     ]
 
 

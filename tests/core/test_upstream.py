@@ -220,6 +220,17 @@ async def test_leaving_a_stream_closes_its_connection(pool: UpstreamPool, server
     await asyncio.wait_for(server.gone.wait(), 2)
 
 
+async def test_closing_the_pool_ends_what_is_under_way(pool: UpstreamPool, server: Server) -> None:
+    upstream = client(pool, server)
+    call = asyncio.create_task(upstream.request(ctx(), "GET", "slow"))
+    reading = asyncio.create_task((await upstream.stream(ctx(), "GET", "stall")).read())
+    await asyncio.sleep(0.2)
+    await pool.aclose()
+    for task in (call, reading):
+        with pytest.raises(UpstreamBroken):
+            await asyncio.wait_for(task, 2)
+
+
 async def test_no_server(pool: UpstreamPool) -> None:
     upstream = pool.open(UpstreamSettings(base_url="http://127.0.0.1:1/v1"))
     with pytest.raises(UpstreamUnreachable, match=r"No connection to 127.0.0.1:1: .*refused"):

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from specstack.cli.output import DEFAULT_URL, Url, connected, fail
-from specstack_wire import given
 
 if TYPE_CHECKING:
     from specstack_client import Specstack
@@ -54,6 +53,8 @@ def chat(
 
 
 def _first_model(client: "Specstack") -> str:
+    from specstack_wire import given
+
     models = client.models.list_models().data
     for one in models:
         metadata = given(one.custom_metadata)
@@ -64,6 +65,8 @@ def _first_model(client: "Specstack") -> str:
 
 def _answer(client: "Specstack", model: str, messages: Messages) -> str:
     """Print the answer as it comes and return it."""
+    from specstack_wire import given
+
     text = ""
     with client.inference.create_chat_completion(model=model, messages=messages, stream=True) as stream:
         for chunk in stream:

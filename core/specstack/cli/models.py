@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from specstack.cli.output import DEFAULT_URL, Url, connected, fail, table
-from specstack_wire import given
 
 if TYPE_CHECKING:
     from specstack_providers.model_store import ModelStore
@@ -28,6 +27,8 @@ models = typer.Typer(
 def listing(context: typer.Context, url: Url = DEFAULT_URL) -> None:
     if context.invoked_subcommand is not None:
         return
+    from specstack_wire import given
+
     with connected(url) as client:
         rows = [["MODEL", "TYPE", "PROVIDER"]]
         for one in client.models.list_models().data:

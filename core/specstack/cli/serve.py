@@ -1,5 +1,6 @@
 """`specstack serve` and `stack-serve`."""
 
+import gc
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,6 +42,8 @@ def serve(
       OLLAMA_URL=http://localhost:11434/v1 stack-serve     with Ollama's models too
       SPECSTACK_GGUF=/models/some.gguf stack-serve         with a GGUF file of your own
     """
+    # Importing makes tens of thousands of objects that stay: the collector would look at them in vain.
+    gc.disable()
     from specstack import logs
     from specstack.cli.distributions import find_distribution
     from specstack.startup import StartupError

@@ -28,11 +28,11 @@ class Inspect(InspectService):
 
     async def health(self, ctx: RequestContext, request: Request[None, NoParams]) -> Payload[HealthInfo]:
         """Up, since it answers."""
-        return Payload.of(HealthInfo(status="OK"))
+        return Payload[HealthInfo].of(HealthInfo(status="OK"))
 
     async def version(self, ctx: RequestContext, request: Request[None, NoParams]) -> Payload[VersionInfo]:
         """The installed package's version."""
-        return Payload.of(VersionInfo(version=__version__))
+        return Payload[VersionInfo].of(VersionInfo(version=__version__))
 
     async def list_routes(
         self, ctx: RequestContext, request: Request[None, ListRoutesParams]
@@ -44,7 +44,9 @@ class Inspect(InspectService):
             for op in self._runtime.operations()
             for path in _paths(op, wanted)
         ]
-        return Payload.of(ListRoutesResponse(data=sorted(routes, key=lambda one: (one.route, one.method))))
+        return Payload[ListRoutesResponse].of(
+            ListRoutesResponse(data=sorted(routes, key=lambda one: (one.route, one.method)))
+        )
 
     def _provider_types(self, op: Operation) -> list[str]:
         """The types of the running providers that implement the operation."""

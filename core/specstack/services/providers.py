@@ -38,7 +38,7 @@ class Providers(ProvidersService):
         """Every running provider, in the order of the run config."""
         health = await self._runtime.health(self._in_order())
         infos = [_info(one, state) for one, state in health]
-        return Payload.of(ListProvidersResponse(data=infos))
+        return Payload[ListProvidersResponse].of(ListProvidersResponse(data=infos))
 
     async def inspect_provider(
         self, ctx: RequestContext, request: Request[None, InspectProviderParams]
@@ -52,7 +52,7 @@ class Providers(ProvidersService):
             text = f"There is no provider '{wanted[:200]}'; there are: {ids}."
             raise self._runtime.role("provider_not_found", text, param="provider_id")
         health = await self._runtime.health(found[:1])
-        return Payload.of(_info(*health[0]))
+        return Payload[ProviderInfo].of(_info(*health[0]))
 
     def _in_order(self) -> list[Running]:
         order = [(one.api, one.provider_id) for one in self._runtime.config.providers]

@@ -1,0 +1,269 @@
+"""The commands, by typer's runner; those that need a server get a real one."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from specstack.cli.distributions import find_distribution, shipped
+from specstack.cli.main import app
+from specstack.config import read_config
+from specstack.startup import StartupError
+from support.loopback_upstream import LoopbackUpstream
+
+CONFIG = """
+version: 2
+distro_name: cli
+providers:
+  inference:
+    - provider_id: up
+      provider_type: remote::openai-compatible
+      config: {base_url: "${env.UP}"}
+server: {port: 0}
+"""
+
+
+def run(*arguments: str, input: str | None = None) -> Result:
+    return CliRunner().invoke(app, list(arguments), input=input)
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A running server in front of a loopback model server."""
+    import asyncio
+
+    import uvicorn
+
+    from specstack.assembly import build
+    from specstack_server import SERVER
+
+    with LoopbackUpstream.running() as upstream:
+        config = read_config(CONFIG, "run.yaml", SERVER, {"UP": upstream.base_url})
+        server = uvicorn.Server(uvicorn.Config(build(config), port=0, log_config=None))
+        thread = Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
+        thread.start()
+        while not server.started:
+            assert thread.is_alive()
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        server.should_exit = True
+        thread.join(10)
+
+
+COMMANDS = [
+    [],
+    ["serve"],
+    ["chat"],
+    ["models"],
+    ["models", "pull"],
+    ["models", "store"],
+    ["providers"],
+    ["distros"],
+    ["distros", "list"],
+    ["distros", "show"],
+    ["routes"],
+    ["generate"],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_teaches_with_examples(command: list[str]) -> None:
+    result = run(*command, "--help")
+    assert result.exit_code == 0
+    assert "xample" in result.output
+    assert "specstack " in result.output or "stack-serve" in result.output
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nsys.argv = ['specstack', '--help']\n"
+        "from specstack.cli.main import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "heavy = {'pydantic', 'fastapi', 'aiohttp', 'httpx', 'uvicorn', 'yaml'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_models(url: str) -> None:
+    result = run("models", "--url", url)
+    lines = [line.split() for line in result.output.splitlines()]
+    assert lines[0] == ["MODEL", "TYPE", "PROVIDER"]
+    assert ["up/echo", "llm", "up"] in lines
+    assert ["up/echo-embed", "embedding", "up"] in lines
+
+
+def test_chat_answers_one_message(url: str) -> None:
+    result = run("chat", "hello there", "--url", url, "--model", "up/echo")
+    assert (result.exit_code, result.output) == (0, "You said: hello there\n")
+
+
+def test_chat_keeps_the_conversation(url: str) -> None:
+    result = run("chat", "--url", url, input="one\n\n/new\ntwo\n/quit\n")
+    assert result.output.startswith(f"up/echo at {url}.")
+    assert result.output.count("You said: ") == 2
+    assert "You said: two" in result.output
+
+
+def test_chat_goes_on_after_an_error(url: str) -> None:
+    result = run("chat", "--url", url, input="@@status=400@@\nagain\n")
+    assert "error: " in result.output
+    assert "You said: again" in result.output
+    assert result.exit_code == 0
+
+
+def test_chat_with_an_unknown_model(url: str) -> None:
+    result = run("chat", "hi", "--url", url, "--model", "up_echo")
+    assert result.exit_code == 1
+    assert "error: The model 'up_echo' does not exist. Did you mean 'up/echo'" in result.output
+
+
+def test_a_url_may_end_in_v1(url: str) -> None:
+    assert run("models", "--url", url + "/v1").exit_code == 0
+
+
+@pytest.mark.parametrize("command", [["models"], ["chat", "hi"], ["providers", "-r"], ["routes", "-r"]])
+def test_no_server(command: list[str]) -> None:
+    result = run(*command, "--url", "http://127.0.0.1:1")
+    assert result.exit_code == 1
+    assert "error: no answer from http://127.0.0.1:1" in result.output
+    assert "start a server with `specstack serve`" in result.output
+
+
+def test_providers_lists_types() -> None:
+    output = run("providers").output
+    assert "inline::llama-cpp" in output
+    assert "remote::ollama" in output
+
+
+def test_providers_of_the_running_server(url: str) -> None:
+    (_, line) = run("providers", "--running", "--url", url).output.splitlines()
+    assert line.split() == ["up", "remote::openai-compatible", "inference", "OK"]
+
+
+def test_routes(url: str) -> None:
+    every = run("routes").output
+    assert "POST    /v1/chat/completions" in every
+    assert "/v1/openai/v1/chat/completions" not in every
+    assert "/v1/openai/v1/chat/completions" in run("routes", "--aliases").output
+    running = run("routes", "--running", "--url", url).output
+    assert any(line.split()[:2] == ["GET", "/v1/health"] for line in running.splitlines())
+    assert "/v1/openai/v1/chat/completions" in run("routes", "-r", "--aliases", "--url", url).output
+
+
+def test_distros() -> None:
+    assert "starter" in run("distros").output
+    shown = run("distros", "show", "starter").output
+    assert shown == find_distribution("starter").path.read_text()
+    result = run("distros", "show", "startr")
+    assert result.exit_code == 1
+    assert "error: no distribution 'startr' and no such file; did you mean 'starter'?" in result.output
+
+
+def test_finding_a_run_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "mine"
+    own.mkdir()
+    with pytest.raises(StartupError, match=r"has no config.yaml"):
+        find_distribution(str(own))
+    (own / "config.yaml").write_text("version: 2")
+    (own / "notice.txt").write_text("Read this.\n")
+    found = find_distribution(str(own))
+    assert (found.path, found.notice) == (own / "config.yaml", "Read this.")
+    assert find_distribution(str(own / "config.yaml")).path == own / "config.yaml"
+    monkeypatch.chdir(tmp_path)
+    assert find_distribution("mine").name == "mine"
+    with pytest.raises(StartupError, match=r"there is no such file"):
+        find_distribution("nothing.yaml")
+
+
+@pytest.mark.parametrize("name", [one.name for one in shipped()])
+@pytest.mark.parametrize("full", [False, True])
+def test_every_distribution_reads_with_and_without_its_variables(name: str, full: bool) -> None:
+    import re
+
+    from specstack_server import SERVER
+
+    path = find_distribution(name).path
+    text = path.read_text()
+    switches = set(re.findall(r"\$\{env\.(\w+)", text)) - {"SPECSTACK_PORT"}
+    config = read_config(text, str(path), SERVER, {one: "http://h/v1" for one in switches} if full else {})
+    assert config.stack.distro_name == name
+    if name == "starter":
+        ids = [one.provider_id for one in config.providers]
+        remote = ["ollama", "vllm", "openai", "openai-compatible"]
+        assert ids == ["llama-cpp", "embeddings", *(remote if full else [])]
+        models = config.providers[0].config.model_dump()["models"]
+        assert [one["model_id"] for one in models] == [*(["gguf"] if full else []), "smollm2-135m-instruct"]
+
+
+def test_default_models_are_those_of_the_starter(monkeypatch: pytest.MonkeyPatch) -> None:
+    from specstack_providers.model_store import ModelStore, WeightsUnavailable
+
+    pulled: list[str] = []
+
+    def pull(self: ModelStore, name: str, progress: object = None) -> Path:
+        if name == "broken":
+            raise WeightsUnavailable("cannot fetch broken: no network; then run `x`")
+        pulled.append(name)
+        return Path("/cache") / name
+
+    monkeypatch.setattr(ModelStore, "pull", pull)
+    assert run("models", "pull").exit_code == 0
+    assert run("models", "pull", "--default").exit_code == 0
+    assert pulled == ["smollm2-135m-instruct", "all-minilm-l6-v2"] * 2
+    assert run("models", "pull", "other").output == "other: /cache/other\n"
+    result = run("models", "pull", "broken")
+    assert (result.exit_code, result.output) == (1, "error: cannot fetch broken: no network; then run `x`\n")
+
+
+def test_the_store_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPECSTACK_CACHE", str(tmp_path))
+    output = run("models", "store").output
+    assert "smollm2-135m-instruct" in output
+    assert "pull 93 MB" in output
+
+
+def test_generate_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    from specstack_codegen import cli
+
+    seen: list[list[str]] = []
+
+    def main(arguments: list[str]) -> int:
+        seen.append(arguments)
+        return 3
+
+    monkeypatch.setattr(cli, "main", main)
+    assert run("generate", "--check", "--spec", "s").exit_code == 3
+    assert seen == [["--check", "--spec", "s"]]
+
+
+def test_generate_without_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "specstack_codegen.cli", None)
+    result = run("generate")
+    assert result.exit_code == 1
+    assert 'error: generate needs the extra "codegen"' in result.output
+    assert "pip install 'specstack[codegen]'" in result.output
+
+
+def test_serve_names_every_fault_of_a_config(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("version: 3\ndistro_name: t\nproviders: {}\nserver: {prot: 1}\n")
+    result = run("serve", str(path))
+    assert result.exit_code == 1
+    assert result.output.splitlines() == [
+        f"error: {path}:1: version: must be 2",
+        f"error: {path}:4: server.prot: unknown key; did you mean 'port'?",
+    ]
+
+
+def test_the_packages_carry_what_the_commands_need() -> None:
+    assert (resources.files("specstack_distributions") / "starter" / "config.yaml").is_file()
+    spec = json.loads((resources.files("specstack_api") / "openapi.json").read_bytes())
+    assert "/v1/chat/completions" in spec["paths"]
+    assert os.environ.get("SPECSTACK_URL") is None
