@@ -74,7 +74,7 @@ class Endpoint:
             body: Any = None
             if bound.body is not None:
                 raw, body = await bound.body(receive, headers, uploads)
-            request = Request(body, raw or None, bound.model, params, variant)
+            request: Request[Any, Any] = Request(body, raw or None, bound.model, params, variant)
             watch = Watch(receive, ctx.cancellation, bound.timeout)
             reply = await self._handler(ctx, request)
             if isinstance(reply, Payload):

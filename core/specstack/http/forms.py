@@ -3,12 +3,12 @@
 import json
 from typing import Any, cast
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from specstack.descriptors import Body
 from specstack.http.errors import ErrorTable
 from specstack.http.faults import describe
-from specstack.http.params import (
+from specstack.http.shapes import (
     admits_list,
     bracket_keys,
     field_names,
@@ -29,13 +29,8 @@ class FormReader:
         self.text_fields = frozenset(field_names(body.model)) - body.file_fields
         self.body = body
         self.errors = errors
-        model = body.model
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            model.model_rebuild()
-            self.validate = model.__pydantic_validator__.validate_python
-        else:
-            adapter: TypeAdapter[Any] = TypeAdapter(model)
-            self.validate = adapter.validator.validate_python
+        adapter: TypeAdapter[Any] = TypeAdapter(body.model)
+        self.validate = adapter.validator.validate_python
 
     def begin(self) -> "FormBuilder":
         """An empty form to fill for one request."""

@@ -97,16 +97,19 @@ class Trie:
 
     def envelope_near(self, path: str) -> str | None:
         """The envelope of the API that an unknown path belongs to, as far as the known part tells."""
-        node: _Node | None = self._root
-        found: str | None = None
-        for segment in ("", *path[1:].split("/")):
-            if segment and node is not None:
-                node = node.fixed.get(segment) or node.param or node.greedy
-            if node is None:
+        node = self._root
+        found = _only(node.envelopes)
+        for segment in path[1:].split("/"):
+            inner = node.fixed.get(segment) or node.param or node.greedy
+            if inner is None:
                 break
-            if len(node.envelopes) == 1:
-                found = next(iter(node.envelopes))
+            node = inner
+            found = _only(node.envelopes) or found
         return found
+
+
+def _only(names: set[str]) -> str | None:
+    return next(iter(names)) if len(names) == 1 else None
 
 
 def _param_child(node: _Node, greedy: bool) -> _Node:

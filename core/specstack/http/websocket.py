@@ -168,7 +168,8 @@ async def _converse(
 ) -> int:
     """Runs the handler and sends what it yields. Returns the close code."""
     try:
-        outgoing = await handler(ctx, Stream.events(session.incoming()))
+        incoming = Stream[Any].events(session.incoming())
+        outgoing = await handler(ctx, incoming)
         try:
             async for event in outgoing:
                 if not session.open:
