@@ -28,13 +28,13 @@ def build_resources(context: Context, operations: Operations) -> tuple[Resource,
     """The resources whose routed API has operations; the others are declared for APIs still to come."""
     table = context.spec.resources.map("resources")
     return tuple(
-        _resource(name, table.map(name), operations, table.at(name))
+        _resource(name, table.map(name), table.at(name))
         for name in table
         if table.map(name).text("routes") in operations
     )
 
 
-def _resource(name: str, node: Map, operations: Operations, pos: Any) -> Resource:
+def _resource(name: str, node: Map, pos: Any) -> Resource:
     plural = node.text("plural", f"{name}s")
     style = cast("Any", node.text("id", "provider-prefixed"))
     return Resource(
@@ -54,22 +54,9 @@ def _resource(name: str, node: Map, operations: Operations, pos: Any) -> Resourc
         attributes=tuple(_attribute(key, node.map("attributes").map(key)) for key in node.map("attributes")),
         record_fields=plain(node.map("record_fields")),
         registration=_registration(node.map("registration")) if "registration" in node else None,
-        register_body=_register_body(name, operations),
         discover=_discover(node.map("discover")) if "discover" in node else None,
         pos=pos,
     )
-
-
-def _register_body(resource: str, operations: Operations) -> str | None:
-    for own in operations.values():
-        for operation in own:
-            if (
-                operation.serve.resource == resource
-                and operation.serve.action == "register"
-                and operation.body
-            ):
-                return operation.body.model
-    return None
 
 
 def _attribute(name: str, node: Map) -> Attribute:

@@ -7,7 +7,7 @@ nothing else; whatever needs a decision is decided in `build`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from specstack_codegen.source import Position
@@ -295,7 +295,6 @@ class Resource:
     attributes: tuple[Attribute, ...]
     record_fields: Mapping[str, Any]
     registration: Registration | None
-    register_body: str | None
     discover: Discover | None
     pos: Position
 
@@ -382,7 +381,6 @@ class Ir:
     deviations: Schema | None
     sources: Mapping[str, str]
     errors_module: str
-    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def api_package(self) -> str:
