@@ -52,7 +52,7 @@ class UpstreamErrors:
     def invalid(self, what: str) -> ApiError:
         """The error for a reply that is no reply of the API: `what` completes "the upstream … sent"."""
         return UPSTREAM["5xx"](
-            f"{self._who} sent {what}; check that its base_url is that of an OpenAI-style API"
+            f"{self._who} sent {what}; check that its base_url is that of an OpenAI-style API."
         )
 
     def cleaned(self, text: str, also: Iterable[str] = ()) -> str:
