@@ -1,0 +1,57 @@
+"""What a routing table holds and gives out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+P = TypeVar("P")
+
+Source = Literal["config", "registered", "discovered"]
+"""Who put an entry into a table: the run config, a client, or the provider that announces it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """A resource that somebody wants in the table: a client, the run config or a provider.
+
+    `identifier` is the id that requests will use, except where a provider announces it: then it is
+    the provider's own id. `provider_resource_id` None means the provider knows it under `identifier`;
+    `provider_id` None means the default provider.
+    """
+
+    identifier: str
+    provider_id: str | None = None
+    provider_resource_id: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    attributes: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A resource in the table. `created` is Unix time in seconds."""
+
+    identifier: str
+    provider_id: str
+    provider_resource_id: str
+    source: Source
+    created: int
+    metadata: Mapping[str, Any]
+    attributes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Route(Generic[P]):
+    """Where a call goes. `entry` is None for an id that was never registered but names its provider."""
+
+    provider: P
+    provider_id: str
+    provider_resource_id: str
+    entry: Entry | None
+
+
+@dataclass(frozen=True, slots=True)
+class Member(Generic[P]):
+    """A provider that takes part in a table; `discovers` says whether it can list its own resources."""
+
+    provider: P
+    discovers: bool = False
