@@ -1,5 +1,6 @@
 """The reference pages: all that the spec says is there, links lead somewhere, examples fit."""
 
+import ast
 import json
 import re
 import shlex
@@ -102,6 +103,19 @@ def test_every_component_provider_and_error_has_its_place(made: tuple[Ir, dict[s
     assert ir.errors is not None
     for kind in ir.errors.kinds:
         assert f"| {kind.status} | `{kind.code}` | `{kind.type}` |" in pages["docs/errors.md"]
+
+
+def test_the_client_page_shows_what_there_is_and_nothing_else(made: tuple[Ir, dict[str, str]]) -> None:
+    ir, pages = made
+    page = pages["docs/python-client.md"]
+    operations = [op for api in ir.apis for op in api.operations]
+    paged = any(op.pagination and op.pagination.style == "cursor" for op in operations)
+    assert ("## Lists in pages" in page) == paged
+    assert ("## Files" in page) == any(op.is_binary for op in operations)
+    assert ("## WebSockets" in page) == any(op.websocket for op in operations)
+    assert ("## Streams" in page) == any(op.stream and op.stream.when for op in operations)
+    for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        compile(code.replace("…", "..."), "example", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
 
 def test_samples_are_run_configs(made: tuple[Ir, dict[str, str]]) -> None:

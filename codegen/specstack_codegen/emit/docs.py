@@ -12,7 +12,7 @@ import yaml
 
 from specstack_codegen import naming, schemas
 from specstack_codegen.emit import Files
-from specstack_codegen.emit.docs_operations import operation_view
+from specstack_codegen.emit.docs_operations import operation_view, python_call
 from specstack_codegen.emit.docs_schema import Pages, Row, cell
 from specstack_codegen.ir import Api, Errors, Ir, Provider, Schema
 from specstack_codegen.render import header, render
@@ -44,6 +44,7 @@ class _Docs:
             files[f"{ROOT}/run-config.md"] = self.run_config(ir.config)
         if ir.deviations is not None:
             files[f"{ROOT}/deviations.md"] = self.deviations(ir.deviations)
+        files[f"{ROOT}/python-client.md"] = self.client()
         files[f"{ROOT}/index.md"] = self.index()
         return files
 
@@ -141,6 +142,17 @@ class _Docs:
         ]
         return self.render("deviations.md.jinja", ("deviations.yaml",), rows=rows)
 
+    def client(self) -> str:
+        return self.render(
+            "python_client.md.jinja",
+            ("openapi/*.yaml",),
+            package=self.ir.client_package,
+            api_package=self.ir.api_package,
+            name=naming.pascal(self.ir.package),
+            examples=_examples(self.ir),
+            apis=self.apis,
+        )
+
     def index(self) -> str:
         return self.render(
             "index.md.jinja",
@@ -160,6 +172,22 @@ class _Docs:
         """A page, with its source in a comment at the top."""
         text = render(f"docs/{template}", header=header(self.ir, *patterns), **values)
         return text.rstrip("\n") + "\n"
+
+
+def _examples(ir: Ir) -> dict[str, str]:
+    """The first operation of each sort, as a call of the client; "" where there is none."""
+    found = dict.fromkeys(("plain", "stream", "paged", "file", "socket"), "")
+    for operation in (op for api in ir.apis for op in api.operations):
+        sorts = {
+            "plain": operation.method == "GET" and not operation.params and operation.reply.model is not None,
+            "stream": operation.stream is not None and operation.stream.when is not None,
+            "paged": operation.pagination is not None and operation.pagination.style == "cursor",
+            "file": operation.is_binary,
+            "socket": operation.websocket is not None,
+        }
+        for sort in (sort for sort, fits in sorts.items() if fits and not found[sort]):
+            found[sort] = python_call(ir, operation)
+    return found
 
 
 def _model(name: str, schema: Schema, pages: Pages) -> dict[str, Any]:

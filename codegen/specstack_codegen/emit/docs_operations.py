@@ -44,7 +44,7 @@ def operation_view(ir: Ir, operation: Operation, pages: Pages) -> dict[str, Any]
             for one in operation.failures
         ],
         "curl": _curl(operation, pages),
-        "python": _python(ir, operation),
+        "python": python_call(ir, operation),
     }
 
 
@@ -172,7 +172,7 @@ def _form_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _python(ir: Ir, operation: Operation) -> str:
+def python_call(ir: Ir, operation: Operation) -> str:
     """The client's method, its required arguments named."""
     names = [naming.attribute(one.name) for one in operation.params if one.location == "path"]
     if operation.body and operation.body.required:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -105,7 +105,7 @@ class Stream(Generic[T]):
         self.request_id: str | None = response.headers.get("x-request-id")
         self._items = self._run(_Decoder(call, errors, self.request_id))
 
-    def _run(self, decoder: _Decoder) -> Iterator[T]:
+    def _run(self, decoder: _Decoder) -> Generator[T]:
         try:
             chunks = self.response.iter_bytes()
             while not decoder.done:
@@ -122,7 +122,8 @@ class Stream(Generic[T]):
         return next(self._items)
 
     def close(self) -> None:
-        """Stops the stream; the server stops its work."""
+        """Stops the stream; the server stops its work. Iterating on gives nothing more."""
+        self._items.close()
         self.response.close()
 
     def __enter__(self) -> Self:
@@ -142,7 +143,7 @@ class AsyncStream(Generic[T]):
         self.request_id: str | None = response.headers.get("x-request-id")
         self._items = self._run(_Decoder(call, errors, self.request_id))
 
-    async def _run(self, decoder: _Decoder) -> AsyncIterator[T]:
+    async def _run(self, decoder: _Decoder) -> AsyncGenerator[T]:
         try:
             chunks = self.response.aiter_bytes()
             while not decoder.done:
@@ -160,7 +161,8 @@ class AsyncStream(Generic[T]):
         return await anext(self._items)
 
     async def close(self) -> None:
-        """Stops the stream; the server stops its work."""
+        """Stops the stream; the server stops its work. Iterating on gives nothing more."""
+        await self._items.aclose()
         await self.response.aclose()
 
     async def __aenter__(self) -> Self:
