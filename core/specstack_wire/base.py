@@ -33,6 +33,7 @@ class ApiModel(BaseModel):
 
     model_config = ConfigDict(
         extra="allow",
+        allow_inf_nan=False,
         defer_build=True,
         validate_by_name=True,
         validate_by_alias=True,

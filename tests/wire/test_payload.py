@@ -108,6 +108,14 @@ def test_an_integer_is_what_json_schema_says() -> None:
         codec_of(Chat).decode(b'{"model":"a","n":1.5}')
 
 
+def test_a_number_too_large_for_a_float_is_refused() -> None:
+    class Sampled(ApiModel):
+        temperature: float
+
+    with pytest.raises(ValidationError):
+        codec_of(Sampled).decode(b'{"temperature":1e400}')
+
+
 def test_closed_models_refuse_unknown_fields() -> None:
     with pytest.raises(ValidationError):
         codec_of(Closed).decode(b'{"model":"a","x":1}')
