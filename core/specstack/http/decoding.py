@@ -38,11 +38,12 @@ class JsonDecoder:
         broken = json_fault(exc)
         if broken is not None:
             return self._errors.error("malformed", f"The {self._what} is no valid JSON: {broken}.")
+        self._refuse_constants(raw)
         message, path = describe(exc, from_json(raw))
         return self._errors.error("invalid", message, param=path)
 
     def _refuse_constants(self, raw: bytes) -> None:
-        """Raises `malformed` for NaN and infinities, which the validator lets pass but JSON does not know."""
+        """Raises `malformed` for NaN and infinities, which the parser lets pass but JSON does not know."""
         try:
             from_json(raw, allow_inf_nan=False)
         except ValueError:
