@@ -3,14 +3,25 @@
 import json
 import re
 from functools import cache
+from itertools import islice
 
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]:]', re.DOTALL)
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
 _STRING = re.compile(rb'\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
+_MANY = 16
 
 
 @cache
-def _key_pattern(field: str) -> re.Pattern[bytes]:
-    return re.compile(rb"(?<!\\)" + re.escape(json.dumps(field).encode()) + rb"\s*:")
+def _key_patterns(field: str) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
+    """Finds the key as it is, and in any spelling: JSON lets every character be written as an escape."""
+    plain = re.escape(json.dumps(field)).encode()
+    spelled = "".join(f"(?:{re.escape(json.dumps(char)[1:-1])}|\\\\u(?i:{ord(char):04x}))" for char in field)
+    start, end = rb"(?<!\\)", rb"\s*:"
+    return re.compile(start + plain + end), re.compile(start + b'"' + spelled.encode() + b'"' + end)
+
+
+def _is_top_level(raw: bytes, end: int) -> bool:
+    alone = raw.count(b"{", 0, end) == 1 and raw.find(b"[", 0, end) < 0 and raw.find(b"}", 0, end) < 0
+    return (alone and raw.startswith(b"{")) or _depth_before(raw, end) == 1
 
 
 def _depth_before(raw: bytes, end: int) -> int:
@@ -24,20 +35,10 @@ def _depth_before(raw: bytes, end: int) -> int:
     return depth
 
 
-def _top_level_values(raw: bytes, field: str) -> list[int]:
-    """Offsets just after the colon of every top-level key that means `field`, escapes included."""
-    offsets: list[int] = []
-    depth, previous = 0, b""
-    for match in _TOKEN.finditer(raw):
-        token = match[0]
-        if token in (b"{", b"["):
-            depth += 1
-        elif token in (b"}", b"]"):
-            depth -= 1
-        elif token == b":" and depth == 1 and previous[:1] == b'"' and json.loads(previous) == field:
-            offsets.append(match.end())
-        previous = token
-    return offsets
+def _top_level_values(raw: bytes, key: re.Pattern[bytes]) -> list[int]:
+    """Offsets just after the colon of every top-level key that matches; none when there are very many."""
+    ends = [(found.start(), found.end()) for found in islice(key.finditer(raw), _MANY)]
+    return [] if len(ends) == _MANY else [end for start, end in ends if _depth_before(raw, start) == 1]
 
 
 def splice_string(raw: bytes, field: str, value: str) -> bytes | None:
@@ -46,17 +47,18 @@ def splice_string(raw: bytes, field: str, value: str) -> bytes | None:
     None when `raw` has not exactly one such top-level key or its value is no string: the caller
     then parses. Escaped spellings of the key count, so that no reader can see another value.
     """
-    candidates = [match.end() for match in _key_pattern(field).finditer(raw)]
-    if len(candidates) == 1 and b"\\u" not in raw:
-        offsets = candidates if _depth_before(raw, candidates[0]) == 1 else []
-    else:
-        try:
-            offsets = _top_level_values(raw, field)
-        except ValueError:
-            return None
-    if len(offsets) != 1:
-        return None
-    found = _STRING.match(raw, offsets[0])
+    plain, spelled = _key_patterns(field)
+    pattern = spelled if b"\\u" in raw else plain
+    found = pattern.search(raw)
     if found is None:
         return None
-    return raw[: found.start(1)] + json.dumps(value).encode() + raw[found.end(1) :]
+    if pattern.search(raw, found.end()) is None:
+        offsets = [found.end()] if _is_top_level(raw, found.start()) else []
+    else:
+        offsets = _top_level_values(raw, pattern)
+    if len(offsets) != 1:
+        return None
+    old = _STRING.match(raw, offsets[0])
+    if old is None:
+        return None
+    return raw[: old.start(1)] + json.dumps(value).encode() + raw[old.end(1) :]
