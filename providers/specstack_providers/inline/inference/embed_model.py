@@ -18,6 +18,9 @@ _CHARACTERS_PER_TOKEN = 16
 _LONGEST_WORD = 100
 """WordPiece reads a longer word as one unknown token."""
 
+_TINY = 1e-14
+"""Powers of ten are exact only up to 22, so smaller numbers stay as they are."""
+
 
 class Vectors:
     """Unit vectors, one row for each text of a batch."""
@@ -51,9 +54,9 @@ class Vectors:
         """The numbers with the nine digits that tell 32-bit floats apart, which halves the JSON."""
         numpy = self._numpy
         exact = self._rows.astype(float)
-        size = numpy.floor(numpy.log10(numpy.maximum(numpy.abs(exact), 1e-14)))
-        scale = 10.0 ** (8 - size)
-        return numpy.rint(exact * scale) / scale
+        magnitude = numpy.abs(exact)
+        scale = 10.0 ** (8 - numpy.floor(numpy.log10(numpy.maximum(magnitude, _TINY))))
+        return numpy.where(magnitude < _TINY, exact, numpy.rint(exact * scale) / scale)
 
 
 class SentenceModel:
@@ -72,7 +75,8 @@ class SentenceModel:
         self.name = name
         self.max_tokens = max_tokens
         self._numpy: Any = importlib.import_module("numpy")
-        self._tokenizer = _tokenizer(name, folder / "tokenizer.json", max_tokens)
+        self._tokenizer: Any = _tokenizer(name, folder / "tokenizer.json", max_tokens)
+        self._session: Any
         self._session, self._output = _session(name, folder / "model.onnx")
         self._inputs = frozenset(one.name for one in self._session.get_inputs())
         self.dimensions = self._try_out()
@@ -102,6 +106,10 @@ class SentenceModel:
         rows = numpy.stack(means)
         length = numpy.sqrt((rows * rows).sum(axis=1, keepdims=True))
         return Vectors(numpy, rows / numpy.maximum(length, 1e-12))
+
+    def close(self) -> None:
+        """Frees the weights, whoever still holds the model. Nothing may compute meanwhile or afterwards."""
+        self._session = self._tokenizer = None
 
     def _tokens_of(self, text: str, length: int) -> list[int]:
         """The token ids of a text that begins with lots of space or endless words."""

@@ -72,10 +72,13 @@ class Embeddings(Inference):
             self._embedders[item.model_id] = Embedder(model, workers, self._config.batch_size)
 
     async def stop(self) -> None:
+        embedders = list(self._embedders.values())
         self._embedders.clear()
         workers, self._workers = self._workers, None
         if workers is not None:
             await workers.close()
+        for embedder in embedders:
+            embedder.model.close()
 
     async def health(self) -> Health:
         """`ok` means that every model is loaded and computes: now if nothing else runs, else a moment ago."""
