@@ -206,8 +206,9 @@ async def test_max_tokens_beyond_the_model_is_refused_at_start(files: Path) -> N
         ("x" * 3_000 + " ") * 20 + "end",
         "河" * 9_000,
         "word " * 60_000,
+        " " * (4096 - 520) + "a " * 250 + "qxz" * 60,
     ],
-    ids=["space", "endless word", "long words", "no spaces", "words"],
+    ids=["space", "endless word", "long words", "no spaces", "words", "word at the cut"],
 )
 async def test_reading_only_the_beginning_changes_nothing(provider: Any, files: Path, text: str) -> None:
     from tokenizers import Tokenizer
