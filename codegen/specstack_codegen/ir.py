@@ -240,10 +240,6 @@ class Api:
         """The resources whose tables its operations need, in order of use."""
         return tuple(dict.fromkeys(op.serve.resource for op in self.operations if op.serve.resource))
 
-    @property
-    def services(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(op.serve.service for op in self.operations if op.serve.service))
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discover:

@@ -53,13 +53,12 @@ class Reply:
 class StreamSpec:
     """How an operation streams.
 
-    `when` names the boolean request field that asks for a stream; None means always. `event` names
-    the property that is also the SSE event name. `end` is the closing data of a complete stream.
+    `event` names the property that is also the SSE event name. `end` is the closing data of a complete
+    stream.
     """
 
     media: str
     item: Any
-    when: str | None = None
     event: str | None = None
     end: str | None = None
 
@@ -92,7 +91,10 @@ class Access:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One operation of the spec. `id` is the operationId, `name` the Python method."""
+    """One operation of the spec. `id` is the operationId, `name` the Python method.
+
+    `public` (no credentials needed) and `access` are for hooks that decide who may call it.
+    """
 
     id: str
     name: str
@@ -111,8 +113,6 @@ class Operation:
     envelope: str = "openai"
     public: bool = False
     access: Access | None = None
-    refusals: tuple[str, ...] = ()
-    idempotent: bool = False
     deprecated: bool = False
 
 
@@ -150,52 +150,38 @@ class ProviderSpec:
     extra: str = ""
     requires: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
-    provider_data: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiEntry:
     """Where the generated parts of one API are, as `module:name`, imported when the API is served.
 
-    `protocol` is None for an API that no provider implements. `tables` and `services` are the
-    names of those its operations need; `routed_by` the resources that route it.
+    `protocol` is None for an API that no provider implements. `tables` are the resources whose tables its
+    operations need; `routed_by` the resources that route it.
     """
 
     name: str
-    summary: str
     operations: str
     router: str
     auto_router: str
     protocol: str | None = None
     tables: tuple[str, ...] = ()
-    services: tuple[str, ...] = ()
     routed_by: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceEntry:
-    """A core service: its handwritten module (with `create(runtime)`) and generated Protocol."""
-
-    name: str
-    module: str
-    protocol: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratedServer:
     """Everything that a generated server package hands to the runtime.
 
-    `tables` maps a resource to the `module:Class` of its routing table; `providers` is the
-    `module:name` of the provider registry (a mapping of (api, provider type) to `ProviderSpec`);
-    `dispatch` that of the dispatch table; `errors` the module with the error classes, roles and
-    envelopes; `openapi` the package that holds openapi.json and openapi-3.1.json.
+    `tables` maps a resource to the `module:Class` of its routing table; `services` a core service to its
+    handwritten module (with `create(runtime)`); `providers` is the `module:name` of the provider registry
+    (a mapping of (api, provider type) to `ProviderSpec`); `errors` the module with the error classes, roles
+    and envelopes; `openapi` the package that holds openapi.json and openapi-3.1.json.
     """
 
-    package: str
     apis: Mapping[str, ApiEntry]
     tables: Mapping[str, str]
-    services: Mapping[str, ServiceEntry]
+    services: Mapping[str, str]
     providers: str
-    dispatch: str
     errors: str
     openapi: str

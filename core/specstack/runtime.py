@@ -90,7 +90,7 @@ class Runtime:
     def service(self, name: str) -> Any:
         """A core service, made at first use."""
         if name not in self._services:
-            module = import_module(self.server.services[name].module)
+            module = import_module(self.server.services[name])
             self._services[name] = module.create(self)
         return self._services[name]
 

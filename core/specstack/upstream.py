@@ -4,6 +4,7 @@ aiohttp is imported at the first call, so that a server without remote providers
 """
 
 import asyncio
+import re
 import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -56,6 +57,8 @@ _NEVER_FORWARDED = frozenset(
         "x-api-key",
     }
 )
+_STOPPING = "This server is stopping."
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _DECODED = frozenset(("content-encoding", "content-length", "transfer-encoding"))
 
 # Whether the connection that this task got last had been used before; read right after a failure.
@@ -68,19 +71,23 @@ class UpstreamPool:
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
         self._connections: WeakSet[Any] = WeakSet()
+        self.closed = False
 
     def open(self, settings: UpstreamSettings) -> Upstream:
-        """A client for one other server. Raises ValueError for a base URL that is none."""
+        """A client for one other server. Raises ValueError for settings that no call could be made with."""
         return _Client(self, settings)
 
     def session(self) -> "aiohttp.ClientSession":
-        """The shared session, made at first use inside the running loop."""
+        """The shared session, made at first use inside the running loop. Raises UpstreamBroken after the end."""
+        if self.closed:
+            raise UpstreamBroken(_STOPPING)
         if self._session is None or self._session.closed:
             self._session = _new_session(self._connections)
         return self._session
 
     async def aclose(self) -> None:
-        """Close every connection. Calls and streams under way end with `UpstreamBroken`."""
+        """Close every connection for good. Calls and streams under way end with `UpstreamBroken`."""
+        self.closed = True
         if self._session is None:
             return
         for connection in tuple(self._connections):
@@ -96,9 +103,8 @@ class _Client:
     """One upstream; `max_connections` bounds its calls under way, streams included."""
 
     def __init__(self, pool: UpstreamPool, settings: UpstreamSettings) -> None:
+        _check(settings)
         parts = urlsplit(settings.base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("base_url must be a whole URL such as http://localhost:11434/v1")
         self._pool = pool
         self._settings = settings
         self._base = settings.base_url.rstrip("/") + "/"
@@ -109,7 +115,7 @@ class _Client:
         self._proxy = settings.proxy
         self._tls: bool | ssl.SSLContext = settings.verify_tls is not False
         if isinstance(settings.verify_tls, str):
-            self._tls = ssl.create_default_context(cafile=settings.verify_tls)
+            self._tls = _trusting(settings.verify_tls)
 
     async def request(
         self,
@@ -185,7 +191,7 @@ class _Client:
         try:
             return await session.request(method, url, **arguments)
         except (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError) as error:
-            if not (_reused.get() and _nothing_came(error)):
+            if self._pool.closed or not (_reused.get() and _nothing_came(error)):
                 raise
         return await session.request(method, url, **arguments)
 
@@ -211,6 +217,8 @@ class _Client:
 
         if isinstance(error, UpstreamError):
             return error
+        if self._pool.closed:
+            return UpstreamBroken(_STOPPING)
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             seconds = f"{self._settings.connect_timeout:g}"
             return UpstreamUnreachable(f"No connection to {self._name} within {seconds} s.")
@@ -268,6 +276,33 @@ class _Reading:
             raise self._client.explained(error, self._limit) from error
 
 
+def _check(settings: UpstreamSettings) -> None:
+    """Raises ValueError for a URL or header that no call could be made with. Names no header's value."""
+    for name, url, example in (
+        ("base_url", settings.base_url, "http://localhost:11434/v1"),
+        ("proxy", settings.proxy, "http://localhost:3128"),
+    ):
+        if url is None:
+            continue
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            raise ValueError(f"{name} must be a whole URL such as {example}")
+    for name, value in settings.headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a header")
+        if not value.isprintable():
+            raise ValueError(f"the header {name!r} has a control character in its value, such as a line break")
+
+
+def _trusting(path: str) -> ssl.SSLContext:
+    """Trust in the certificates of a file. Raises ValueError where it has none."""
+    try:
+        return ssl.create_default_context(cafile=path)
+    except OSError as error:
+        why = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
+        raise ValueError(f"verify_tls: cannot read the certificates in {path}: {why}") from None
+
+
 def _new_session(connections: "WeakSet[Any]") -> "aiohttp.ClientSession":
     import aiohttp
 
@@ -319,7 +354,14 @@ def _nothing_came(error: Exception) -> bool:
 
 def _reason(error: Exception) -> str:
     """What went wrong, in a few words."""
+    import aiohttp
+
     inner = getattr(error, "os_error", None) or error
+    if isinstance(inner, aiohttp.ClientPayloadError):
+        return "its reply ended before it was complete"
+    if isinstance(inner, aiohttp.ClientResponseError):
+        # The text quotes what came, and that may hold the key that was sent.
+        return "its reply is no HTTP"
     if isinstance(inner, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted ({inner.verify_message})"
     if isinstance(inner, ConnectionRefusedError):

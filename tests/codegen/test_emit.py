@@ -144,13 +144,12 @@ def test_a_provider_config_wants_what_its_spec_says(tiny: Path) -> None:
         module.InlineCornerConfig.model_validate({})
 
 
-def test_the_registry_names_module_config_and_credentials(tiny: Path) -> None:
+def test_the_registry_names_module_and_config(tiny: Path) -> None:
     registry = importlib.import_module("tiny_server.provider_registry").PROVIDERS
     spec = registry["shops", "inline::corner"]
     assert (spec.module, spec.stability) == ("tiny_providers.inline.shops.corner", "experimental")
-    for reference in (spec.config, spec.provider_data):
-        module, name = reference.split(":")
-        assert hasattr(importlib.import_module(module), name)
+    module, name = spec.config.split(":")
+    assert hasattr(importlib.import_module(module), name)
 
 
 def test_every_reference_of_the_server_leads_somewhere(tiny: Path) -> None:
@@ -160,8 +159,7 @@ def test_every_reference_of_the_server_leads_somewhere(tiny: Path) -> None:
         for api in server.apis.values()
         for name in ("operations", "router", "auto_router", "protocol")
     ]
-    references = [*entries, *server.tables.values(), server.providers, server.dispatch]
-    references += [service.protocol for service in server.services.values()]
+    references = [*entries, *server.tables.values(), server.providers]
     for reference in references:
         module, name = reference.split(":")
         assert hasattr(importlib.import_module(module), name), reference

@@ -189,7 +189,7 @@ async def test_a_stream_that_stalls(pool: UpstreamPool, server: Server) -> None:
 async def test_a_stream_that_breaks_midway(pool: UpstreamPool, server: Server) -> None:
     stream = await client(pool, server).stream(ctx(), "GET", "break")
     got: list[bytes] = []
-    with pytest.raises(UpstreamBroken, match=f"127.0.0.1:{server.port}"):
+    with pytest.raises(UpstreamBroken, match=f"127.0.0.1:{server.port} broke: its reply ended before"):
         async for chunk in stream.chunks():
             got.append(chunk)
     assert got
@@ -231,6 +231,42 @@ async def test_closing_the_pool_ends_what_is_under_way(pool: UpstreamPool, serve
             await asyncio.wait_for(task, 2)
 
 
+async def test_a_kept_connection_is_not_replaced_once_the_pool_closes(
+    pool: UpstreamPool, server: Server
+) -> None:
+    upstream = client(pool, server)
+    await upstream.request(ctx(), "GET", "echo")
+    call = asyncio.create_task(upstream.request(ctx(), "GET", "slow"))
+    await asyncio.sleep(0.2)
+    await pool.aclose()
+    with pytest.raises(UpstreamBroken, match="This server is stopping"):
+        await asyncio.wait_for(call, 2)
+    assert len(server.headers) == 2
+
+
+async def test_a_closed_pool_opens_nothing_anew(pool: UpstreamPool, server: Server) -> None:
+    upstream = client(pool, server)
+    await pool.aclose()
+    with pytest.raises(UpstreamBroken, match="This server is stopping"):
+        await upstream.request(ctx(), "GET", "echo")
+    assert not server.headers
+
+
+async def test_a_reply_that_is_no_http_is_not_quoted(pool: UpstreamPool) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen = await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"oops " + seen)
+        writer.close()
+
+    odd = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = odd.sockets[0].getsockname()[1]
+    upstream = pool.open(UpstreamSettings(base_url=f"http://127.0.0.1:{port}", headers={"x-key": "canary"}))
+    async with odd:
+        with pytest.raises(UpstreamBroken, match="its reply is no HTTP") as caught:
+            await upstream.request(ctx(), "GET", "x")
+    assert "canary" not in caught.value.message
+
+
 async def test_no_server(pool: UpstreamPool) -> None:
     upstream = pool.open(UpstreamSettings(base_url="http://127.0.0.1:1/v1"))
     with pytest.raises(UpstreamUnreachable, match=r"No connection to 127.0.0.1:1: .*refused"):
@@ -258,6 +294,22 @@ async def test_header_injection_is_refused(pool: UpstreamPool, server: Server) -
 def test_a_base_url_that_is_none(url: str) -> None:
     with pytest.raises(ValueError, match="base_url must be a whole URL"):
         UpstreamPool().open(UpstreamSettings(base_url=url))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"proxy": "localhost:3128"}, "proxy must be a whole URL"),
+        ({"headers": {"bad name": "secret-value"}}, "'bad name' is no name of a header"),
+        ({"headers": {"x-key": "secret-value\n"}}, "'x-key' has a control character"),
+        ({"verify_tls": "/nowhere/ca.pem"}, "/nowhere/ca.pem: No such file"),
+        ({"verify_tls": __file__}, "no certificate in PEM form"),
+    ],
+)
+def test_settings_that_no_call_could_be_made_with(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said) as caught:
+        UpstreamPool().open(UpstreamSettings(base_url="http://127.0.0.1:1/v1", **settings))
+    assert "secret-value" not in str(caught.value)
 
 
 class Closing:

@@ -132,7 +132,6 @@ def server(specs: Sequence[ProviderSpec]) -> GeneratedServer:
         known: dict[str, Any] = {"protocol": f"{here}:Toys", **fields}
         return ApiEntry(
             name=name,
-            summary=name,
             operations=f"{here}:OPERATIONS",
             router=f"{here}:router",
             auto_router=f"{here}:ToysRouter",
@@ -147,12 +146,10 @@ def server(specs: Sequence[ProviderSpec]) -> GeneratedServer:
         "always": entry("always", protocol=None),
     }
     return GeneratedServer(
-        package="toy",
         apis=apis,
         tables={"toy": f"{here}:ToyTable"},
         services={},
         providers=f"{here}:PROVIDERS",
-        dispatch="",
         errors="specstack_api.errors",
         openapi="specstack_api",
     )

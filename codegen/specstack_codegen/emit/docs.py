@@ -176,7 +176,7 @@ class _Docs:
 
 def _examples(ir: Ir) -> dict[str, str]:
     """The first operation of each sort, as a call of the client; "" where there is none."""
-    found = dict.fromkeys(("plain", "stream", "paged", "file", "socket"), "")
+    found: dict[str, str] = dict.fromkeys(("plain", "stream", "paged", "file", "socket"), "")
     for operation in (op for api in ir.apis for op in api.operations):
         sorts = {
             "plain": operation.method == "GET" and not operation.params and operation.reply.model is not None,

@@ -90,13 +90,7 @@ def _arguments(ir: Ir, operation: Operation, imports: Imports) -> Arguments:
         resource = f", resource={access.resource!r}" if access.resource else ""
         found.append(("access", f"Access(action={access.action!r}{resource})"))
     found.append(("envelope", repr(operation.envelope)))
-    if operation.refusals:
-        found.append(("refusals", repr(operation.refusals)))
-    flags = {
-        "public": operation.public,
-        "idempotent": operation.idempotent,
-        "deprecated": operation.deprecated,
-    }
+    flags = {"public": operation.public, "deprecated": operation.deprecated}
     found += [(name, "True") for name, value in flags.items() if value]
     return found
 
@@ -133,7 +127,7 @@ def _stream(stream: Stream) -> str:
     parts = [f"media={stream.media!r}", f"item={stream.item}"]
     parts += [
         f"{name}={value!r}"
-        for name, value in (("when", stream.when), ("event", stream.event), ("end", stream.end))
+        for name, value in (("event", stream.event), ("end", stream.end))
         if value is not None
     ]
     return f"StreamSpec({', '.join(parts)})"

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from specstack_codegen.emit import Files
 from specstack_codegen.emit.auto_routers import router_class
-from specstack_codegen.ir import Api, Ir, Provider, Service
+from specstack_codegen.ir import Api, Ir, Provider
 from specstack_codegen.render import Imports, header, render
 
 DESCRIPTORS = "specstack.descriptors"
 
 
 def emit(ir: Ir) -> Files:
-    """`provider_registry.py`, `services.py`, `dispatch.py`, `__init__.py` and `py.typed`."""
+    """`provider_registry.py`, `dispatch.py`, `__init__.py` and `py.typed`."""
     package = ir.server_package
     return {
         f"{package}/__init__.py": _server(ir),
         f"{package}/provider_registry.py": _registry(ir),
-        f"{package}/services.py": _services(ir),
         f"{package}/dispatch.py": _dispatch(ir),
         f"{package}/py.typed": "",
     }
@@ -26,20 +25,17 @@ def _server(ir: Ir) -> str:
     package = ir.server_package
     imports = Imports()
     imports.add(DESCRIPTORS, "ApiEntry", "GeneratedServer")
-    imports.add(f"{package}.services", "SERVICES")
     return render(
         "server/init.py.jinja",
         header=header(ir, "openapi/*.yaml", "resources.yaml", "services.yaml", "errors.yaml"),
         doc="The generated server: routers, tables and registries, and `SERVER`, which names them all.",
         imports=imports.lines,
-        package=package,
         apis=[(api.name, _api_entry(ir, api)) for api in ir.apis],
         tables=[
             (one.name, f"{package}.routing_tables.{one.module}:{one.class_name}") for one in ir.resources
         ],
-        services="SERVICES",
+        services=[(one.name, one.module) for one in ir.services],
         providers=f"{package}.provider_registry:PROVIDERS",
-        dispatch=f"{package}.dispatch:DISPATCH",
         errors=ir.errors_module,
         openapi=ir.api_package,
     )
@@ -49,7 +45,6 @@ def _api_entry(ir: Ir, api: Api) -> list[tuple[str, str]]:
     package = ir.server_package
     found = [
         ("name", repr(api.name)),
-        ("summary", repr(api.summary)),
         ("operations", repr(f"{package}.operations.{api.name}:OPERATIONS")),
         ("router", repr(f"{package}.routers.{api.name}:router")),
         ("auto_router", repr(f"{package}.auto_routers.{api.name}:{router_class(api)}")),
@@ -57,7 +52,7 @@ def _api_entry(ir: Ir, api: Api) -> list[tuple[str, str]]:
     if api.has_protocol:
         found.append(("protocol", repr(f"{ir.api_package}.protocols.{api.name}:{api.class_name}")))
     routed_by = tuple(resource.name for resource in ir.resources if resource.routes == api.name)
-    for name, values in (("tables", api.tables), ("services", api.services), ("routed_by", routed_by)):
+    for name, values in (("tables", api.tables), ("routed_by", routed_by)):
         if values:
             found.append((name, repr(values)))
     return found
@@ -98,31 +93,7 @@ def _provider_row(ir: Ir, provider: Provider) -> str:
         arguments.append(f"requires={provider.requires!r}")
     if provider.optional:
         arguments.append(f"optional={provider.optional!r}")
-    if provider.provider_data_class:
-        arguments.append(f"provider_data={f'{module}:{provider.provider_data_class}'!r}")
     return f"({provider.api!r}, {provider.provider_type!r}): ProviderSpec({', '.join(arguments)},)"
-
-
-def _services(ir: Ir) -> str:
-    imports = Imports()
-    imports.add(DESCRIPTORS, "ServiceEntry")
-    return _table(
-        ir,
-        ("services.yaml", "openapi/*.yaml"),
-        "The core services, which serve operations themselves.",
-        imports,
-        "SERVICES",
-        "dict[str, ServiceEntry]",
-        [_service_row(ir, service) for service in ir.services],
-        "Name -> the handwritten module that makes the service, and the Protocol it keeps.",
-        "{}",
-    )
-
-
-def _service_row(ir: Ir, service: Service) -> str:
-    protocol = f"{ir.api_package}.protocols.{service.api}:{service.class_name}"
-    entry = f"ServiceEntry(name={service.name!r}, module={service.module!r}, protocol={protocol!r})"
-    return f"{service.name!r}: {entry}"
 
 
 def _dispatch(ir: Ir) -> str:

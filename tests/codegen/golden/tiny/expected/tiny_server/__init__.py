@@ -3,29 +3,26 @@
 """The generated server: routers, tables and registries, and `SERVER`, which names them all."""
 
 from specstack.descriptors import ApiEntry, GeneratedServer
-from tiny_server.services import SERVICES
 
 SERVER = GeneratedServer(
-    package="tiny_server",
     apis={
         "shops": ApiEntry(
             name="shops",
-            summary="Buying at a shop.",
             operations="tiny_server.operations.shops:OPERATIONS",
             router="tiny_server.routers.shops:router",
             auto_router="tiny_server.auto_routers.shops:ShopsRouter",
             protocol="tiny_api.protocols.shops:Shops",
             tables=("shop",),
-            services=("clock",),
             routed_by=("shop",),
         ),
     },
     tables={
         "shop": "tiny_server.routing_tables.shops:ShopsTable",
     },
-    services=SERVICES,
+    services={
+        "clock": "tiny_services.clock",
+    },
     providers="tiny_server.provider_registry:PROVIDERS",
-    dispatch="tiny_server.dispatch:DISPATCH",
     errors="tiny_api.errors",
     openapi="tiny_api",
 )

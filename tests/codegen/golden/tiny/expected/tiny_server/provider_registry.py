@@ -13,7 +13,6 @@ PROVIDERS: dict[tuple[str, str], ProviderSpec] = {
         capabilities=("create_order", "list_shops"),
         summary="The shop at the corner.",
         stability="experimental",
-        provider_data="tiny_api.provider_config.shops.inline_corner:InlineCornerProviderData",
     ),
 }
 """(API, provider type) -> what is known of it."""

@@ -25,10 +25,9 @@ CREATE_ORDER = Operation(
     aliases=("/v0/orders",),
     params_model=NoParams,
     body=Body(model=CreateOrderRequest, media=("application/json",)),
-    stream=StreamSpec(media="text/event-stream", item=OrderStep, when="stream", end="[DONE]"),
+    stream=StreamSpec(media="text/event-stream", item=OrderStep, end="[DONE]"),
     access=Access(action="read", resource="shop"),
     envelope="plain",
-    refusals=("sold_out",),
 )
 """Order something."""
 
@@ -68,7 +67,6 @@ REPLACE_PHOTO = Operation(
     ),
     access=Access(action="update", resource="shop"),
     envelope="plain",
-    idempotent=True,
 )
 """Replace a shop's photo."""
 
