@@ -15,8 +15,8 @@ def _key_patterns(field: str) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
     """Finds the key as it is, and in any spelling: JSON lets every character be written as an escape."""
     plain = re.escape(json.dumps(field)).encode()
     spelled = "".join(f"(?:{re.escape(json.dumps(char)[1:-1])}|\\\\u(?i:{ord(char):04x}))" for char in field)
-    start, end = rb"(?<!\\)", rb"\s*:"
-    return re.compile(start + plain + end), re.compile(start + b'"' + spelled.encode() + b'"' + end)
+    colon = rb"\s*:"
+    return re.compile(plain + colon), re.compile(b'"' + spelled.encode() + b'"' + colon)
 
 
 def _is_top_level(raw: bytes, end: int) -> bool:
@@ -35,10 +35,13 @@ def _depth_before(raw: bytes, end: int) -> int:
     return depth
 
 
-def _top_level_values(raw: bytes, key: re.Pattern[bytes]) -> list[int]:
-    """Offsets just after the colon of every top-level key that matches; none when there are very many."""
-    ends = [(found.start(), found.end()) for found in islice(key.finditer(raw), _MANY)]
-    return [] if len(ends) == _MANY else [end for start, end in ends if _depth_before(raw, start) == 1]
+def _keys(raw: bytes, key: re.Pattern[bytes]) -> list[tuple[int, int]]:
+    """Where the key stands, at any depth: offsets of its quote and just after its colon, at most `_MANY`.
+
+    A quote after a backslash is part of a string. Looking for that here keeps the search literal.
+    """
+    found = (match.span() for match in key.finditer(raw))
+    return list(islice(((start, end) for start, end in found if raw[start - 1 : start] != b"\\"), _MANY))
 
 
 def splice_string(raw: bytes, field: str, value: str) -> bytes | None:
@@ -49,13 +52,10 @@ def splice_string(raw: bytes, field: str, value: str) -> bytes | None:
     """
     plain, spelled = _key_patterns(field)
     pattern = spelled if b"\\u" in raw else plain
-    found = pattern.search(raw)
-    if found is None:
+    keys = _keys(raw, pattern)
+    if len(keys) == _MANY:
         return None
-    if pattern.search(raw, found.end()) is None:
-        offsets = [found.end()] if _is_top_level(raw, found.start()) else []
-    else:
-        offsets = _top_level_values(raw, pattern)
+    offsets = [end for start, end in keys if _is_top_level(raw, start)]
     if len(offsets) != 1:
         return None
     old = _STRING.match(raw, offsets[0])

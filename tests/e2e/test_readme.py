@@ -21,7 +21,9 @@ def blocks(language: str) -> list[str]:
 
 def test_the_curl_line_gets_an_answer(url: str) -> None:
     (command,) = (block for block in blocks("sh") if "curl" in block)
-    done = subprocess.run(["bash", "-c", command.replace(SHOWN, url)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["bash", "-c", command.replace(SHOWN, url)], capture_output=True, text=True, check=True
+    )
     assert "Paris" in json.loads(done.stdout)["choices"][0]["message"]["content"]
 
 

@@ -14,7 +14,9 @@ from specstack_client import Specstack
 
 pytestmark = [pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(240)]
 
-ASK: list[ChatCompletionMessageParam] = [{"role": "user", "content": "What is the capital of France? Answer in one sentence."}]
+ASK: list[ChatCompletionMessageParam] = [
+    {"role": "user", "content": "What is the capital of France? Answer in one sentence."}
+]
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +42,22 @@ def test_a_chat_completion_is_a_true_answer(client: OpenAI, models: dict[str, st
     reply = client.chat.completions.create(model=models["llm"], messages=ASK, temperature=0, max_tokens=40)
     assert reply.model == models["llm"]
     assert "Paris" in (reply.choices[0].message.content or "")
-    assert reply.usage is not None and reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens
+    assert (
+        reply.usage is not None
+        and reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens
+    )
 
 
 def test_a_streamed_one_comes_in_pieces_and_says_the_same(client: OpenAI, models: dict[str, str]) -> None:
     pieces: list[str] = []
     usage = None
     with client.chat.completions.create(
-        model=models["llm"], messages=ASK, temperature=0, max_tokens=40, stream=True, stream_options={"include_usage": True}
+        model=models["llm"],
+        messages=ASK,
+        temperature=0,
+        max_tokens=40,
+        stream=True,
+        stream_options={"include_usage": True},
     ) as stream:
         for chunk in stream:
             assert chunk.model == models["llm"]
@@ -61,10 +71,17 @@ def test_embeddings_rank_sentences_sensibly(client: OpenAI, models: dict[str, st
     texts = ["A man is eating bread.", "Someone eats food.", "The database needs an index."]
     reply = client.embeddings.create(model=models["embedding"], input=texts)  # base64 on the wire
     vectors = [item.embedding for item in reply.data]
-    plain = client.embeddings.create(model=models["embedding"], input=texts[0], encoding_format="float").data[0].embedding
+    plain = (
+        client.embeddings.create(model=models["embedding"], input=texts[0], encoding_format="float")
+        .data[0]
+        .embedding
+    )
     assert plain == pytest.approx(vectors[0], abs=1e-3)
     assert all(math.isclose(sum(x * x for x in v), 1, abs_tol=1e-3) for v in vectors)
-    similar = {pair: sum(map(float.__mul__, vectors[pair[0]], vectors[pair[1]])) for pair in combinations(range(3), 2)}
+    similar = {
+        pair: sum(map(float.__mul__, vectors[pair[0]], vectors[pair[1]]))
+        for pair in combinations(range(3), 2)
+    }
     assert similar[0, 1] > 0.5 > max(similar[0, 2], similar[1, 2]) + 0.2
 
 
@@ -86,7 +103,10 @@ def test_a_schema_binds_the_answer(client: OpenAI, models: dict[str, str]) -> No
     reply = client.chat.completions.create(
         model=models["llm"],
         messages=[{"role": "user", "content": "Name a city in Spain and its population, as JSON."}],
-        response_format={"type": "json_schema", "json_schema": {"name": "city", "schema": schema, "strict": True}},
+        response_format={
+            "type": "json_schema",
+            "json_schema": {"name": "city", "schema": schema, "strict": True},
+        },
         temperature=0,
         max_tokens=120,
     )
@@ -100,7 +120,11 @@ def test_a_tool_is_called(client: OpenAI, models: dict[str, str]) -> None:
         "function": {
             "name": "get_weather",
             "description": "The weather in a city now.",
-            "parameters": {"type": "object", "properties": {"city": {"type": "string", "maxLength": 20}}, "required": ["city"]},
+            "parameters": {
+                "type": "object",
+                "properties": {"city": {"type": "string", "maxLength": 20}},
+                "required": ["city"],
+            },
         },
     }
     reply = client.chat.completions.create(
@@ -121,7 +145,10 @@ def test_a_tool_is_called(client: OpenAI, models: dict[str, str]) -> None:
 def test_mistakes_are_the_official_clients_own_errors(client: OpenAI, models: dict[str, str]) -> None:
     with pytest.raises(openai.NotFoundError) as missing:
         client.chat.completions.create(model=models["llm"] + "x", messages=ASK)
-    assert missing.value.code == "model_not_found" and models["llm"] in missing.value.message
+    own_id = models["llm"].partition("/")[2]
+    assert missing.value.code == "model_not_found" and f"it has {own_id}" in missing.value.message
+    with pytest.raises(openai.NotFoundError, match=models["llm"]):
+        client.chat.completions.create(model=models["llm"].replace("llama", "lama"), messages=ASK)
     with pytest.raises(openai.BadRequestError) as wrong:
         client.chat.completions.create(model=models["llm"], messages=ASK, temperature=9)
     assert wrong.value.param == "temperature"
@@ -132,10 +159,14 @@ def test_mistakes_are_the_official_clients_own_errors(client: OpenAI, models: di
 
 def test_the_generated_client_gets_the_same_answers(url: str, models: dict[str, str]) -> None:
     with Specstack(base_url=url) as ours:
-        reply = ours.inference.create_chat_completion(model=models["llm"], messages=ASK, temperature=0, max_tokens=40)
+        reply = ours.inference.create_chat_completion(
+            model=models["llm"], messages=ASK, temperature=0, max_tokens=40
+        )
         assert "Paris" in (reply.choices[0].message.content or "")
         stream = ours.inference.create_chat_completion(
             model=models["llm"], messages=ASK, temperature=0, max_tokens=40, stream=True
         )
         with stream:
-            assert "Paris" in "".join(c.delta.content or "" for chunk in stream for c in chunk.choices if c.delta.content)
+            assert "Paris" in "".join(
+                c.delta.content or "" for chunk in stream for c in chunk.choices if c.delta.content
+            )
