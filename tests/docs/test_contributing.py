@@ -16,7 +16,9 @@ from support.process import free_port, running_server
 
 ROOT = Path(__file__).parents[2]
 ROOTS = ("core", "generated", "providers", "distributions", "codegen")
-BLOCK = re.compile(r"^`(?P<path>[^`\n]+)`(?P<append> \(appended\))?\n\n```\w+\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^`(?P<path>[^`\n]+)`(?P<append> \(appended\))?\n\n```\w+\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 
 
 def files_of(document: str) -> Iterator[tuple[str, bool, str]]:
@@ -45,7 +47,9 @@ def environment(copy: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(str(copy / root) for root in ROOTS)}
 
 
-def test_only_spec_one_provider_file_and_a_run_config_are_written_by_hand(project: tuple[Path, set[str]]) -> None:
+def test_only_spec_one_provider_file_and_a_run_config_are_written_by_hand(
+    project: tuple[Path, set[str]],
+) -> None:
     _, written = project
     assert len(written) == 5
     by_hand = {path for path in written if not path.startswith("spec/")}
@@ -55,12 +59,18 @@ def test_only_spec_one_provider_file_and_a_run_config_are_written_by_hand(projec
 def test_the_served_example_answers_as_documented(project: tuple[Path, set[str]]) -> None:
     copy, _ = project
     document = (ROOT / "CONTRIBUTING.md").read_text()
-    sent = re.search(r"curl -s http://[^/]+(?P<path>/\S+) -H '(?P<header>[^']+)' -d '(?P<body>[^']+)'", document)
+    sent = re.search(
+        r"curl -s http://[^/]+(?P<path>/\S+) -H '(?P<header>[^']+)' -d '(?P<body>[^']+)'", document
+    )
     answer = re.search(r"```json\n(?P<json>.+?)\n```", document)
     assert sent is not None and answer is not None
     port = free_port()
-    with running_server(["sentiment.yaml", "--port", str(port)], port, cwd=copy, env=environment(copy)) as url:
-        reply = httpx.post(url + sent["path"], content=sent["body"], headers=dict([sent["header"].split(": ")]))
+    with running_server(
+        ["sentiment.yaml", "--port", str(port)], port, cwd=copy, env=environment(copy)
+    ) as url:
+        reply = httpx.post(
+            url + sent["path"], content=sent["body"], headers=dict([sent["header"].split(": ")])
+        )
         assert (reply.status_code, reply.json()) == (200, json.loads(answer["json"]))
         refusal = httpx.post(url + sent["path"], json={"text": "neither"})
         assert (refusal.status_code, refusal.json()["error"]["code"]) == (400, "text_unclear")
