@@ -112,7 +112,7 @@ class _Client:
         self._slots = asyncio.Semaphore(settings.max_connections)
         self._headers = {"accept": "*/*", "user-agent": f"specstack/{__version__}"}
         self._headers.update((name.lower(), value) for name, value in settings.headers.items())
-        self._proxy = settings.proxy
+        self._proxy = settings.proxy or None
         self._tls: bool | ssl.SSLContext = settings.verify_tls is not False
         if isinstance(settings.verify_tls, str):
             self._tls = _trusting(settings.verify_tls)
@@ -280,7 +280,7 @@ def _check(settings: UpstreamSettings) -> None:
     """Raises ValueError for a URL or header that no call could be made with. Names no header's value."""
     for name, url, example in (
         ("base_url", settings.base_url, "http://localhost:11434/v1"),
-        ("proxy", settings.proxy, "http://localhost:3128"),
+        ("proxy", settings.proxy or None, "http://localhost:3128"),
     ):
         if url is None:
             continue
@@ -291,7 +291,9 @@ def _check(settings: UpstreamSettings) -> None:
         if not _HEADER_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no name of a header")
         if not value.isprintable():
-            raise ValueError(f"the header {name!r} has a control character in its value, such as a line break")
+            raise ValueError(
+                f"the header {name!r} has a control character in its value, such as a line break"
+            )
 
 
 def _trusting(path: str) -> ssl.SSLContext:
