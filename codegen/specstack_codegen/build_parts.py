@@ -134,6 +134,7 @@ def _provider(stem: str, node: Map) -> Provider:
         sample=plain(node.map("sample")),
         stability=cast("Any", node.text("stability", "stable")),
         source=f"providers/{stem}.yaml",
+        shares_settings="settings" in node,
         pos=node.pos,
     )
 

@@ -19,6 +19,8 @@ from specstack_codegen.source import Map, Position, Seq, SpecError, SpecErrors, 
 from specstack_codegen.walk import METHODS, Node, walk
 
 OPENAPI_VERSION = "3.2.0"
+TABLES = ("resources", "services", "errors", "config", "deviations", "settings")
+"""The files that a spec folder may have beside its OpenAPI documents and providers."""
 COMMON = "common"
 
 
@@ -43,6 +45,7 @@ class Spec:
     errors: Map = field(default_factory=Map)
     config: Map = field(default_factory=Map)
     deviations: Map | None = None
+    settings: Map = field(default_factory=Map)
     sources: dict[str, str] = field(default_factory=dict[str, str])
     files: dict[str, Map] = field(default_factory=dict[str, Map])
     faults: list[SpecError] = field(default_factory=list[SpecError])
@@ -69,13 +72,14 @@ class Spec:
 def read_spec(root: Path) -> Spec:
     """Read and merge the spec folder `root`. Faults are kept in `faults`; what is sound can be used."""
     spec = Spec(root=root)
-    for kind in ("resources", "services", "errors", "config", "deviations"):
+    for kind in TABLES:
         path = root / f"{kind}.yaml"
         if path.exists():
             setattr(spec, kind, _read(spec, path))
     for path in sorted((root / "providers").glob("**/*.yaml")):
         stem = path.relative_to(root / "providers").with_suffix("").as_posix()
         spec.providers[stem] = _read(spec, path)
+        _add_settings(spec, spec.providers[stem])
     documents = {path.stem: _read(spec, path) for path in sorted((root / "openapi").glob("*.yaml"))}
     if not documents:
         pos = Position(display_path(root / "openapi", root), 1, 1)
@@ -106,6 +110,26 @@ def _read(spec: Spec, path: Path) -> Map:
     if path.exists():
         spec.sources[relative] = hashlib.sha256(path.read_bytes()).hexdigest()
     return value
+
+
+def _add_settings(spec: Spec, provider: Map) -> None:
+    """Put the properties of the groups that a provider names behind those of its own config."""
+    groups, named, config = spec.settings.map("settings"), provider.seq("settings"), provider.map("config")
+    if named and "properties" not in config:
+        config.put("properties", Map(pos=config.pos), config.pos)
+    own = config.map("properties")
+    for index, name in enumerate(str(item) for item in named):
+        if name not in groups:
+            hint = _close(name, groups, "close names:") or "define the group in settings.yaml"
+            fault = SpecError("shared-settings", named.at(index), f"there are no settings {name!r}", hint)
+            spec.faults.append(fault)
+        group = groups.map(name).map("properties")
+        for key in group:
+            if key not in own:
+                own.put(key, group[key], group.at(key))
+                continue
+            message = f"the setting {key!r} stands here and in the settings {name!r}, at {group.at(key)}"
+            spec.faults.append(SpecError("shared-settings", own.at(key), message, "keep one of the two"))
 
 
 @dataclass

@@ -329,7 +329,13 @@ class Provider:
     sample: Mapping[str, Any]
     stability: Literal["stable", "experimental", "deprecated"]
     source: str
+    shares_settings: bool
     pos: Position
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The spec files that its config comes from."""
+        return (self.source, "settings.yaml") if self.shares_settings else (self.source,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,7 +74,8 @@ def test_the_other_files_are_read(toys: Spec) -> None:
             "openapi/toys.yaml",
             "providers/play/inline_toy_box.yaml",
         ),
-        *("config.yaml", "deviations.yaml", "errors.yaml", "resources.yaml", "services.yaml"),
+        *("config.yaml", "deviations.yaml", "errors.yaml"),
+        *("resources.yaml", "services.yaml", "settings.yaml"),
     }
     assert all(len(digest) == 64 for digest in toys.sources.values())
 
@@ -137,3 +138,9 @@ def test_a_fault_in_one_file_leaves_the_rest_readable(tmp_path: Path) -> None:
     )
     assert {fault.rule for fault in spec.faults} == {"yaml-syntax", "unresolved-ref"}
     assert spec.component_api == {"A": "two"}
+
+
+def test_shared_settings_stand_behind_a_providers_own_and_keep_their_place(toys: Spec) -> None:
+    properties = toys.providers["play/inline_toy_box"].map("config").map("properties")
+    assert list(properties) == ["size", "shop_key", "lock_after"]
+    assert str(properties.at("lock_after")) == "spec/settings.yaml:5:7"

@@ -64,7 +64,7 @@ def _provider_files(ir: Ir, modules: Mapping[str, Module]) -> Files:
         files[f"{folder}/{provider.api}/__init__.py"] = _package(ir, f"providers/{provider.api}/*", doc)
         files[f"{folder}/{provider.api}/{provider.name}.py"] = _module(
             modules[f"provider_config.{provider.api}.{provider.name}"],
-            header(ir, provider.source),
+            header(ir, *provider.sources),
             f"Configuration of `{provider.provider_type}`: {provider.summary}",
         )
     return files

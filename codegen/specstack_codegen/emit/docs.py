@@ -97,7 +97,7 @@ class _Docs:
         sample = {"providers": {provider.api: [entry]}}
         return self.render(
             "provider.md.jinja",
-            (provider.source,),
+            provider.sources,
             provider=provider,
             config=schema_rows(provider.config),
             data=schema_rows(provider.provider_data or {}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, cast
 
-from specstack_codegen.bundle import Spec
+from specstack_codegen.bundle import TABLES, Spec
 from specstack_codegen.lint_rules import home, json_schema
 from specstack_codegen.lint_rules.registry import Finding, article, close, rule
 from specstack_codegen.source import Map
@@ -47,8 +47,8 @@ def extension_schema(spec: Spec) -> Iterator[Finding]:
 
 @rule("file-schema")
 def file_schema(spec: Spec) -> Iterator[Finding]:
-    """resources, services, errors, config and deviations.yaml have the form that spec/meta gives them."""
-    for kind in ("resources", "services", "errors", "config", "deviations"):
+    """Every file beside the OpenAPI documents and providers has the form that spec/meta gives it."""
+    for kind in TABLES:
         value = spec.files.get(f"{kind}.yaml")
         if value:
             yield from json_schema.findings(value, home.meta(spec, kind), value.pos, kind)

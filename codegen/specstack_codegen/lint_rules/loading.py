@@ -49,6 +49,12 @@ def unresolved_ref(spec: Spec) -> Iterator[Finding]:
     return _faults(spec, "unresolved-ref")
 
 
+@rule("shared-settings")
+def shared_settings(spec: Spec) -> Iterator[Finding]:
+    """The groups of settings that a provider names exist, and give it none that it has already."""
+    return _faults(spec, "shared-settings")
+
+
 @rule("api-name")
 def api_name(spec: Spec) -> Iterator[Finding]:
     """Every OpenAPI file but common.yaml is an API, with an `x-api` named like the file.
