@@ -78,7 +78,7 @@ class UpstreamPool:
         return _Client(self, settings)
 
     def session(self) -> "aiohttp.ClientSession":
-        """The shared session, made at first use inside the running loop. Raises UpstreamBroken after the end."""
+        """The shared session, made at first use in the running loop. Raises UpstreamBroken once closed."""
         if self.closed:
             raise UpstreamBroken(_STOPPING)
         if self._session is None or self._session.closed:
