@@ -31,7 +31,7 @@ class UpstreamErrors:
         secrets, such as the caller's own key.
         """
         said, param = told(body)
-        message = f"{self._who} answered {status}" + (f": {said}" if said else " without a message")
+        message = f"{self._who} answered {status}" + (f": {said}" if said else " without a message.")
         retry = headers.get("retry-after")
         kept = {"retry-after": retry} if retry and retry.isascii() and retry.isprintable() else None
         return _class_of(status)(self.cleaned(message, also), param=param, headers=kept)
@@ -51,9 +51,8 @@ class UpstreamErrors:
 
     def invalid(self, what: str) -> ApiError:
         """The error for a reply that is no reply of the API: `what` completes "the upstream … sent"."""
-        return UPSTREAM["5xx"](
-            f"{self._who} sent {what}; check that its base_url is that of an OpenAI-style API."
-        )
+        message = f"{self._who} sent {what}; check that its base_url is that of an OpenAI-style API."
+        return UPSTREAM["5xx"](self.cleaned(message))
 
     def cleaned(self, text: str, also: Iterable[str] = ()) -> str:
         """`text` on one line, at most 2000 characters, each secret blotted out."""
@@ -77,7 +76,7 @@ def told(body: bytes) -> tuple[str, str | None]:
     """
     try:
         found: object = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         text = body.decode("utf-8", "replace").strip()
         return ("" if text.startswith("<") else text), None
     if not isinstance(found, dict):

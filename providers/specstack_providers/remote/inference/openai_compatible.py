@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 
 from pydantic import SecretStr
 
-from specstack_api.errors import OperationNotSupported
+from specstack_api.errors import InvalidRequest, OperationNotSupported
 from specstack_api.models.inference import (
     CreateChatCompletionRequest,
     CreateChatCompletionResponse,
@@ -99,6 +99,8 @@ class OpenAICompatible(Inference):
         self._traits = traits
         self._clock = deps.clock
         key = _revealed(traits.api_key)
+        if not key.isprintable():
+            raise ValueError("the key has a control character in it, such as a line break at its end")
         extra = {name: value.get_secret_value() for name, value in (config.headers or {}).items()}
         self._has_key = bool(key)
         self._headers = _bearer(key)
@@ -146,7 +148,10 @@ class OpenAICompatible(Inference):
     ) -> Payload[CreateEmbeddingResponse]:
         reply = await self._post(ctx, "embeddings", request.raw)
         if given(request.body.encoding_format) == "base64" and _FLOAT_VECTOR(reply):
-            reply = _with_base64_vectors(self._parsed(reply))
+            try:
+                reply = _with_base64_vectors(self._parsed(reply))
+            except (AttributeError, TypeError, struct.error, OverflowError) as error:
+                raise self._errors.invalid("embeddings that are no lists of numbers") from error
         return _payload(reply, CreateEmbeddingResponse)
 
     async def rerank(self, ctx: RequestContext, request: Request[RerankRequest]) -> Payload[RerankResponse]:
@@ -188,7 +193,7 @@ class OpenAICompatible(Inference):
     def _parsed(self, body: bytes) -> Any:
         try:
             return json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._errors.invalid("broken JSON") from error
 
     async def _stream(self, ctx: RequestContext, path: str, body: bytes, type_: type[T]) -> Stream[T]:
@@ -257,9 +262,18 @@ class OpenAICompatible(Inference):
         }
 
     def _key_of(self, ctx: RequestContext) -> str | None:
-        """The caller's own key for this server, from the request's provider data."""
-        key = ctx.provider_data.get(self._traits.key_field) if ctx.provider_data else None
-        return key if isinstance(key, str) and key else None
+        """The caller's own key for this server, from the request's provider data.
+
+        Raises InvalidRequest for one that is no key: such a call must not be made on ours instead.
+        """
+        name = self._traits.key_field
+        key = ctx.provider_data.get(name) if ctx.provider_data and name else None
+        if key is None or key == "":
+            return None
+        if isinstance(key, str) and key.isprintable():
+            return key
+        message = f"The provider data's {name!r} must be a string without line breaks."
+        raise InvalidRequest(message, param=name)
 
     def _headers_for(self, ctx: RequestContext) -> Mapping[str, str]:
         key = self._key_of(ctx)

@@ -263,6 +263,26 @@ async def test_the_callers_key_takes_the_place_of_the_configured_one(
     assert "sk-of-the-operator" not in str(far.seen[-1])
 
 
+@pytest.mark.parametrize("key", [5, ["k"], "line\r\nbreak", "\ud800"])
+async def test_a_callers_key_that_is_none_is_not_replaced_by_ours(
+    make: Make, far: LoopbackUpstream, key: Any
+) -> None:
+    provider = await make(KIND, base_url=far.base_url, api_key="sk-of-the-operator")
+    own = RequestContext(request_id="r", provider_data={"openai_compatible_api_key": key})
+
+    with pytest.raises(errors.InvalidRequest) as failure:
+        await provider.create_chat_completion(own, chat())
+
+    assert failure.value.param == "openai_compatible_api_key"
+    assert not far.seen
+
+
+async def test_a_key_with_a_line_break_is_refused_at_the_start(make: Make, far: LoopbackUpstream) -> None:
+    with pytest.raises(ValueError, match="control character") as failure:
+        await make(KIND, base_url=far.base_url, api_key=KEY + "\n")
+    assert KEY not in str(failure.value)
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_no_error_shows_a_key(make: Make, far: LoopbackUpstream, streamed: bool) -> None:
     far.app.api_key = "another"
@@ -309,8 +329,8 @@ async def test_upstream_statuses_become_our_errors(
     ("form", "said"),
     [
         ("detail=1", "answered 422: The loopback was asked for status 422."),
-        ("empty=1", "answered 422 without a message"),
-        ("html=1", "answered 422 without a message"),
+        ("empty=1", "answered 422 without a message."),
+        ("html=1", "answered 422 without a message."),
     ],
 )
 async def test_error_bodies_of_other_forms(
@@ -322,6 +342,61 @@ async def test_error_bodies_of_other_forms(
         await provider.create_chat_completion(ctx, chat(f"@@status=422,{form}@@"))
 
     assert failure.value.message.endswith(said)
+
+
+class Raw:
+    """An upstream that answers everything with one reply."""
+
+    def __init__(self, status: int, body: bytes, media: str = "application/json") -> None:
+        head = f"HTTP/1.1 {status} X\r\ncontent-type: {media}\r\ncontent-length: {len(body)}\r\n"
+        self._reply = head.encode() + b"connection: close\r\n\r\n" + body
+
+    async def __aenter__(self) -> str:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+        writer.write(self._reply)
+        await writer.drain()
+        writer.close()
+
+
+async def test_an_error_body_nested_without_end_is_told_as_text(make: Make, ctx: RequestContext) -> None:
+    async with Raw(400, b"[" * 100_000) as url:
+        provider = await make(KIND, base_url=url)
+        with pytest.raises(errors.UpstreamRejected, match="answered 400"):
+            await provider.create_chat_completion(ctx, chat())
+
+
+async def test_a_media_type_shows_no_key(make: Make, ctx: RequestContext) -> None:
+    async with Raw(200, b"{}", f"text/{KEY}") as url:
+        provider = await make(KIND, base_url=url, api_key=KEY)
+        with pytest.raises(errors.UpstreamFailed, match="instead of JSON") as failure:
+            await provider.create_chat_completion(ctx, chat())
+    assert KEY not in failure.value.message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"data": ["embedding", {"embedding": [1]}]}',
+        b'{"data": [{"embedding": ["x"]}]}',
+        b'{"data": [{"embedding": [1e400]}, {"embedding": [1e39]}]}',
+        b'{"data": 5, "embedding": []}',
+        b'{"data": [{"embedding": [' + b"[" * 100_000 + b"]}",
+    ],
+)
+async def test_vectors_that_are_none_are_a_broken_reply(make: Make, ctx: RequestContext, body: bytes) -> None:
+    async with Raw(200, body) as url:
+        provider = await make(KIND, base_url=url)
+        request = received(CreateEmbeddingRequest, input="x", model="e", encoding_format="base64")
+        with pytest.raises(errors.UpstreamFailed):
+            await provider.create_embedding(ctx, request)
 
 
 @pytest.mark.parametrize("fault", ["malformed=1", "array=1", "html=1"])
