@@ -17,8 +17,6 @@ pytestmark = [pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(240)]
 ASK: list[ChatCompletionMessageParam] = [
     {"role": "user", "content": "What is the capital of France? Answer in one sentence."}
 ]
-    {"role": "user", "content": "What is the capital of France? Answer in one sentence."}
-]
 
 
 @pytest.fixture(scope="module")
