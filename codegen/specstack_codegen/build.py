@@ -11,6 +11,7 @@ from specstack_codegen.build_operations import build_operation
 from specstack_codegen.build_parts import build_errors, build_providers, build_resources, build_services
 from specstack_codegen.bundle import COMMON, Spec
 from specstack_codegen.ir import PROVIDER_MODES, Api, Hook, Ir, Operation, Param, Resource, Schema, Service
+from specstack_codegen.registrations import with_registrations
 from specstack_codegen.source import Map, SpecErrors, plain
 from specstack_codegen.walk import METHODS
 
@@ -56,7 +57,7 @@ def build_ir(spec: Spec, package: str) -> Ir:
         services=services,
         providers=build_providers(context),
         errors=errors,
-        config=plain(spec.config) or None,
+        config=_config(context, resources, operations),
         deviations=plain(spec.deviations) if spec.deviations else None,
         sources=dict(sorted(spec.sources.items())),
         errors_module=f"{package if errors else CORE_PACKAGE}_api.errors",
@@ -64,6 +65,24 @@ def build_ir(spec: Spec, package: str) -> Ir:
     if context.faults:
         raise SpecErrors(context.faults)
     return ir
+
+
+def _config(
+    context: Context, resources: tuple[Resource, ...], operations: Mapping[str, list[Operation]]
+) -> Schema | None:
+    """The run config's schema with the resources that it may register; None where the spec has none."""
+    config = context.spec.config
+    holder = config.text("registrations")
+    if not holder:
+        return plain(config) or None
+    if holder not in config.map("components").map("schemas"):
+        hint = "name a component under components.schemas, an object without properties"
+        context.fault(
+            "config-registrations", config.at("registrations"), f"there is no component {holder!r}", hint
+        )
+        return None
+    every = (operation for api in operations.values() for operation in api)
+    return with_registrations(plain(config), resources, every, context.schemas)
 
 
 def _operations(context: Context) -> dict[str, list[Operation]]:

@@ -40,7 +40,7 @@ def emit(ir: Ir) -> Files:
     if ir.config:
         files[f"{ir.api_package}/run_config.py"] = _module(
             modules["run_config"],
-            header(ir, "config.yaml"),
+            header(ir, "config.yaml", *config_sources(ir)),
             f"The run config. `{ir.config['root']}` is the whole of it.",
         )
         schema = run_config_schema(ir)
@@ -48,6 +48,13 @@ def emit(ir: Ir) -> Files:
             json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
         )
     return files
+
+
+def config_sources(ir: Ir) -> list[str]:
+    """The spec files, besides its own, that the run config's lists of resources come from."""
+    if ir.config is None or "registrations" not in ir.config:
+        return []
+    return ["resources.yaml", *(f"openapi/{one.manages}.yaml" for one in ir.resources if one.registration)]
 
 
 def _provider_files(ir: Ir, modules: Mapping[str, Module]) -> Files:

@@ -12,6 +12,7 @@ import yaml
 
 from specstack_codegen import naming, schemas
 from specstack_codegen.emit import Files
+from specstack_codegen.emit.config import config_sources
 from specstack_codegen.emit.docs_operations import operation_view, python_call
 from specstack_codegen.emit.docs_schema import Pages, Row, cell
 from specstack_codegen.ir import Api, Errors, Ir, Provider, Schema
@@ -126,7 +127,7 @@ class _Docs:
         pages = Pages(components, lambda name: f"#model-{name.lower()}")
         return self.render(
             "run_config.md.jinja",
-            ("config.yaml",),
+            ("config.yaml", *config_sources(self.ir)),
             root=str(config.get("root", "")),
             models=[_model(name, schema, pages) for name, schema in components.items()],
         )
