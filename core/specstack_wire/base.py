@@ -69,4 +69,6 @@ def tag_of(prop: str, default: str) -> Callable[[Any], Any]:
             return value.get(prop, default)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         return getattr(value, prop, None) or default
 
+    # Errors about the tag call the function by its name.
+    read.__name__ = prop
     return read

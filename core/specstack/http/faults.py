@@ -6,7 +6,8 @@ from typing import Any, cast
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-_WRONG_BRANCH = frozenset({"literal_error", "enum", "union_tag_invalid", "union_tag_not_found"})
+_NO_BRANCH = frozenset({"union_tag_invalid", "union_tag_not_found"})
+_WRONG_BRANCH = _NO_BRANCH | {"literal_error", "enum"}
 
 
 class _Fault:
@@ -20,9 +21,20 @@ class _Fault:
         self.steps = _real_steps(detail, data)
 
     @property
+    def tag(self) -> str | None:
+        """The property that was to choose a union's branch, where that is what is wrong."""
+        if self.detail["type"] not in _NO_BRANCH:
+            return None
+        # A property comes in quotes, a function (`tag_of` calls it as its property) with parentheses.
+        named = str(self.detail.get("ctx", {}).get("discriminator", ""))
+        return named.strip("'").removesuffix("()") or None
+
+    @property
     def path(self) -> str:
         """The field as clients write it: `messages[0].content`."""
         parts = [self.loc[index] for index in self.steps]
+        if self.tag:
+            parts.append(self.tag)
         text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
         return text.removeprefix(".")
 
@@ -43,12 +55,12 @@ def describe(exc: ValidationError, data: Any) -> tuple[str, str | None]:
     `data` is the value that was validated, as plain Python. Of the errors of a union's branches
     the ones of the branch that fits best are told; the rest is noise to a client.
     """
-    details = exc.errors(include_url=False, include_context=False)
+    details = exc.errors(include_url=False)
     group = _pick([_Fault(detail, data) for detail in details], 0)
     fault = group[0]
     path = fault.path or None
     kind = fault.detail["type"]
-    if kind == "missing":
+    if kind == "missing" or (kind == "union_tag_not_found" and fault.tag):
         return f"Missing required field '{path}'.", path
     if kind == "extra_forbidden":
         return f"Unknown field '{path}'.", path
@@ -59,8 +71,16 @@ def describe(exc: ValidationError, data: Any) -> tuple[str, str | None]:
 
 
 def _reason(detail: ErrorDetails) -> str:
+    if detail["type"] in _NO_BRANCH:
+        tags = detail.get("ctx", {}).get("expected_tags")
+        return f"input should be {_either(tags)}" if tags else "it lacks what tells its kind"
     message = detail["msg"].rstrip(".")
     return message[:1].lower() + message[1:]
+
+
+def _either(tags: str) -> str:
+    head, comma, last = tags.rpartition(", ")
+    return f"{head} or {last}" if comma else last
 
 
 def _pick(faults: list[_Fault], start: int) -> list[_Fault]:
