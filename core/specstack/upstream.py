@@ -108,7 +108,7 @@ class _Client:
         self._pool = pool
         self._settings = settings
         self._base = settings.base_url.rstrip("/") + "/"
-        self._name = parts.hostname + (f":{parts.port}" if parts.port else "")
+        self._name = (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
         self._slots = asyncio.Semaphore(settings.max_connections)
         self._headers = {"accept": "*/*", "user-agent": f"specstack/{__version__}"}
         self._headers.update((name.lower(), value) for name, value in settings.headers.items())
