@@ -73,7 +73,7 @@ async def plan_chat(engine: LlamaEngine, body: Mapping[str, Any], defaults: Mapp
         raise InvalidValue("top_logprobs needs logprobs to be true", param="top_logprobs")
     tools = tools_of(body)
     schema = None if tools.mode == "calls" else _schema_of(body)
-    fields = sampling(body, defaults, engine.vocabulary)
+    fields = sampling(body, defaults, vocabulary=engine.vocabulary, context=engine.settings.context)
     grammar = await _grammar(engine, tools, schema)
     if grammar is not None:
         fields["grammar"] = grammar.source()

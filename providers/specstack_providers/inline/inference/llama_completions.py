@@ -49,7 +49,7 @@ async def plan_completion(
         # Log probabilities of the prompt would belong to the echo, and the engine has none.
         refuse(body, {"logprobs": ()}, {"logprobs": "this model cannot give them together with `echo`"})
     limit = limit_of(body, "max_tokens")
-    fields = sampling(body, defaults, engine.vocabulary)
+    fields = sampling(body, defaults, vocabulary=engine.vocabulary, context=engine.settings.context)
     fields["n_predict"] = max(1, _MAX_TOKENS if limit is None else limit)
     if top is not None:
         fields["n_probs"] = max(1, top)
@@ -159,7 +159,10 @@ class _Whole:
 def _joined(parts: list[Json]) -> Json | None:
     if not parts:
         return None
-    joined: Json = {name: [item for part in parts for item in part[name] or []] for name in parts[0]}
+    joined: Json = {}
+    for name in parts[0]:
+        lists: list[list[Any]] = [part[name] or [] for part in parts]
+        joined[name] = [item for items in lists for item in items]
     return {
         **joined,
         "top_logprobs": joined["top_logprobs"] if parts[0]["top_logprobs"] is not None else None,

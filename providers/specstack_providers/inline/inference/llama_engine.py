@@ -13,6 +13,7 @@ import importlib
 import json
 import logging
 import os
+import re
 import secrets
 import threading
 from collections import OrderedDict
@@ -39,6 +40,7 @@ _PROMPT_BATCH = 128
 """Tokens of a prompt between two looks at the cancel flag; larger ones are hardly faster on a CPU."""
 
 _PROBES_KEPT = 512
+_LONG_INPUT = re.compile(r"input \((\d+) tokens\) is too large.*current batch size: (\d+)")
 _RETRY_AFTER_SECONDS = "2"
 
 
@@ -73,6 +75,7 @@ class LlamaEngine:
         self.settings = settings
         self._log = log
         self._server: Any = None
+        self._closing = False
         self._key = secrets.token_urlsafe(32)
         self._address = ""
         self._slots = asyncio.Semaphore(settings.slots)
@@ -87,7 +90,7 @@ class LlamaEngine:
     @property
     def loaded(self) -> bool:
         """Whether requests can be answered."""
-        return self._server is not None
+        return self._server is not None and not self._closing
 
     @property
     def address(self) -> str:
@@ -100,6 +103,7 @@ class LlamaEngine:
 
     async def close(self) -> None:
         """Stops what runs, frees the model and its threads. Safe to call twice."""
+        self._closing = True
         for stop in tuple(self._running):
             stop.set()
         await asyncio.to_thread(self._close)
@@ -127,6 +131,7 @@ class LlamaEngine:
             self._slots.release()
             chunks.put_nowait(None)
 
+        finished = False
         self._running.add(stop)
         run = loop.run_in_executor(self._pool, self._complete, dict(request), take, stop)
         run.add_done_callback(left)
@@ -135,8 +140,11 @@ class LlamaEngine:
                 if "error" in chunk:
                     raise _refusal(cast(Raw, chunk["error"]), param)
                 if "prompt_progress" not in chunk:
+                    finished = finished or any(choice["finish_reason"] for choice in chunk["choices"])
                     yield chunk
             await run
+            if not finished:
+                raise self._unavailable() if self._closing else InternalError("the model's engine broke off")
         finally:
             stop.set()
 
@@ -225,9 +233,12 @@ class LlamaEngine:
         if not settings.path.is_file():
             raise ModelUnavailable(f"no such model file: {settings.path} (model {settings.name})")
         self._log.info("loading %s from %s", settings.name, settings.path)
-        params = self._params(xllamacpp)
         try:
-            self._server = xllamacpp.Server(params)
+            self._server = xllamacpp.Server(self._params(xllamacpp, mean_pooling=False))
+            if settings.embedding and "error" in self._embed(["a"]):
+                # The file does not say how its tokens' vectors become one; most take the mean.
+                self._server = None
+                self._server = xllamacpp.Server(self._params(xllamacpp, mean_pooling=True))
         except (RuntimeError, ValueError) as error:
             raise ModelUnavailable(
                 f"llama.cpp cannot load {settings.path} (model {settings.name}): it is damaged, no GGUF "
@@ -239,7 +250,7 @@ class LlamaEngine:
         self.bos = str(self._ask("/props", None).get("bos_token", ""))
         self._log.info("%s is ready: %d slots of %d tokens", settings.name, settings.slots, settings.context)
 
-    def _params(self, xllamacpp: Any) -> Any:
+    def _params(self, xllamacpp: Any, *, mean_pooling: bool) -> Any:
         settings = self.settings
         params = xllamacpp.CommonParams()
         params.model.path = str(settings.path)
@@ -261,7 +272,8 @@ class LlamaEngine:
             params.embedding = True
             # A text that is embedded must fit into one batch.
             params.n_batch = params.n_ubatch = settings.context
-            params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_UNSPECIFIED
+            if mean_pooling:
+                params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
         return params
 
     def _ask(self, path: str, body: Mapping[str, Any] | None) -> Raw:
@@ -296,11 +308,17 @@ def _refusal(error: Raw, param: str | None = None) -> Exception:
     """What llama.cpp refused, in our terms."""
     message = str(error.get("message", "no reason given"))
     if error.get("type") == "exceed_context_size_error":
-        return ContextLengthExceeded(
-            f"the prompt has {error.get('n_prompt_tokens')} tokens and the model's context holds "
-            f"{error.get('n_ctx')}; shorten it, or raise the provider's context_length",
-            param=param,
-        )
+        return _too_long(str(error.get("n_prompt_tokens")), str(error.get("n_ctx")), param)
+    if long := _LONG_INPUT.search(message):
+        return _too_long(long[1], long[2], param)
     if error.get("code") == http.client.BAD_REQUEST:
         return InvalidValue(f"the model's engine refused the request: {message}", param=param)
     return InternalError(f"the model's engine failed: {message}")
+
+
+def _too_long(tokens: str, limit: str, param: str | None) -> ContextLengthExceeded:
+    return ContextLengthExceeded(
+        f"the prompt has {tokens} tokens and the model's context holds {limit}; shorten it, or raise the "
+        "provider's context_length",
+        param=param,
+    )

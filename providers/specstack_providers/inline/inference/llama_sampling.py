@@ -8,20 +8,23 @@ from specstack_api.errors import InvalidValue, UnsupportedParameter
 Json = dict[str, Any]
 
 _PASSED = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
-_WHOLE_TEXT = -1
 _SEED_RANGE = 2**32
 
 
-def sampling(body: Mapping[str, Any], defaults: Mapping[str, float], vocabulary: int) -> Json:
+def sampling(
+    body: Mapping[str, Any], defaults: Mapping[str, float], *, vocabulary: int, context: int
+) -> Json:
     """llama.cpp's sampling fields for a request body.
 
     `defaults` hold what suits the model where the caller left a field out; `vocabulary` is the number of
-    tokens. Raises `InvalidValue` for a `logit_bias` of no token.
+    tokens there are, `context` the number that a text may have. Raises `InvalidValue` for a
+    `logit_bias` of no token.
     """
     fields: Json = dict(defaults)
     fields.update({name: body[name] for name in _PASSED if body.get(name) is not None})
     if fields.get("presence_penalty") or fields.get("frequency_penalty"):
-        fields["repeat_last_n"] = _WHOLE_TEXT
+        # llama.cpp looks back 64 tokens unless told otherwise; the penalties mean the whole text.
+        fields["repeat_last_n"] = context
     if body.get("seed") is not None:
         # llama.cpp's seeds are 32 bits, and the last one means "random".
         fields["seed"] = int(body["seed"]) % (_SEED_RANGE - 1)

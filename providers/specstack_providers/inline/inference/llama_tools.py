@@ -13,8 +13,6 @@ Mode = Literal["text", "auto", "calls"]
 _NO_ARGUMENTS: Mapping[str, Any] = {"type": "object", "properties": {}}
 _EXAMPLES = 3
 _EXAMPLE_VALUES: Mapping[str, object] = {
-    "integer": 1,
-    "number": 1,
     "boolean": True,
     "array": [],
     "object": {},
@@ -138,12 +136,16 @@ def _only(tools: Tools, names: Sequence[str], param: str) -> Tools:
 def _example(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     """Arguments that have the schema's form, as far as its required properties show it."""
     properties = cast(Mapping[str, Any], schema.get("properties") or {})
-    return {name: _example_value(properties.get(name)) for name in schema.get("required") or properties}
+    names: list[str] = schema.get("required") or list(properties)
+    return {name: _example_value(properties.get(name), place) for place, name in enumerate(names)}
 
 
-def _example_value(schema: object) -> object:
+def _example_value(schema: object, place: int) -> object:
     given: Mapping[str, Any] = cast(Mapping[str, Any], schema) if isinstance(schema, Mapping) else {}
     if given.get("enum"):
         return given["enum"][0]
     kind = given.get("type")
+    if kind in ("integer", "number"):
+        # Numbers of two digits that differ: a small model copies the length of what it saw.
+        return 25 + 10 * place
     return _EXAMPLE_VALUES.get(kind, "example") if isinstance(kind, str) else "example"
