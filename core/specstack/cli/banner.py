@@ -1,8 +1,11 @@
 """What a server says when it is ready: what it serves, where, and a line to try it with."""
 
 import json
-from typing import TYPE_CHECKING
+import shlex
+from typing import TYPE_CHECKING, Any
 
+from specstack.descriptors import Operation
+from specstack.http.app import BUNDLE_PATH
 from specstack.routing import Entry
 
 if TYPE_CHECKING:
@@ -42,11 +45,46 @@ def _resources(plural: str, known: list[Entry]) -> list[str]:
 
 
 def _curl(app: "Application", url: str, entries: list[Entry]) -> str:
-    """A chat with the first model that can, else the list of routes."""
-    paths = {op.path for op in app.runtime.operations()}
-    chats = [entry.identifier for entry in entries if entry.attributes.get("model_type") == "llm"]
-    if "/v1/chat/completions" not in paths or not chats:
-        return f"curl -s {url}/v1/inspect/routes"
-    messages = [{"role": "user", "content": "What is the capital of France?"}]
-    body = json.dumps({"model": chats[0], "messages": messages})
-    return f"curl -s {url}/v1/chat/completions -H 'content-type: application/json' -d '{body}'"
+    """A request that can succeed: the first example whose resource is known, else a plain GET."""
+    operations = app.runtime.operations()
+    tried: set[str] = set()
+    for op in operations:
+        name = op.access.resource if op.access else None
+        if op.method != "POST" or name is None:
+            continue
+        body = _example(app, op, name, entries, stand_in=name not in tried)
+        tried.add(name)
+        if body is not None:
+            sent = shlex.quote(json.dumps(body, ensure_ascii=False))
+            return f"curl -s {url}{op.path} -H 'content-type: application/json' -d {sent}"
+    plain = (op.path for op in operations if op.method == "GET" and "{" not in op.path)
+    return f"curl -s {url}{next(plain, BUNDLE_PATH)}"
+
+
+def _example(
+    app: "Application", op: Operation, resource: str, entries: list[Entry], *, stand_in: bool
+) -> dict[str, Any] | None:
+    """The first example of the operation's request whose resource is known.
+
+    A `stand_in`, the first entry whose attributes are the defaults, may take the place of one that is not.
+    """
+    schema = _request_schema(app.http.openapi(), op)
+    fields = [name for name, one in schema.get("properties", {}).items() if one.get("x-resource") == resource]
+    examples: list[dict[str, Any]] = schema.get("examples", [])
+    if len(fields) != 1 or not examples:
+        return None
+    field, known = fields[0], {entry.identifier for entry in entries}
+    for example in examples:
+        if example.get(field) in known:
+            return example
+    kinds = app.runtime.table(resource).resource.attributes
+    usual = {name: values[0] for name, values in kinds.items()}
+    found = next((entry.identifier for entry in entries if entry.attributes == usual), None)
+    return {**examples[0], field: found} if stand_in and found is not None else None
+
+
+def _request_schema(bundle: dict[str, Any], op: Operation) -> dict[str, Any]:
+    described = bundle.get("paths", {}).get(op.path, {}).get(op.method.lower(), {})
+    media = described.get("requestBody", {}).get("content", {}).get("application/json", {})
+    name = media.get("schema", {}).get("$ref", "").removeprefix("#/components/schemas/")
+    return bundle.get("components", {}).get("schemas", {}).get(name, {})
