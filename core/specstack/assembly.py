@@ -50,8 +50,8 @@ class Application:
         return self._http
 
     async def start(self) -> None:
-        """Start providers, fill tables, mount routers; once. Raises StartupError."""
-        if self._http is not None:
+        """Start providers, fill tables, mount routers, unless that is done. Raises StartupError."""
+        if self._runtime is not None:
             return
         supplies = Supplies(UpstreamPool(), RandomIds(), SystemClock(), cache_dir())
         self._runtime = await Runtime.start(self.config, self.server, supplies)
@@ -62,7 +62,10 @@ class Application:
             raise
 
     async def stop(self) -> None:
-        """Stop providers and close connections; streams under way end with an error event."""
+        """Stop providers and close connections; streams under way end with an error event.
+
+        `start` makes everything anew.
+        """
         runtime, self._runtime = self._runtime, None
         if runtime is not None:
             await runtime.stop()

@@ -54,6 +54,18 @@ async def test_the_request_timeout_of_the_config(client: httpx.AsyncClient) -> N
     assert (await client.post("/v1/chat/completions", json=chat("@@hang=5@@"))).status_code == 504
 
 
+async def test_what_has_stopped_can_start_again() -> None:
+    with LoopbackUpstream.running() as upstream:
+        app = application(upstream.base_url)
+        for _ in range(2):
+            await app.start()
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as client:
+                assert (await client.post("/v1/chat/completions", json=chat("hi"))).status_code == 200
+            await app.stop()
+            with pytest.raises(RuntimeError, match="has not started"):
+                _ = app.runtime
+
+
 async def test_both_openapi_documents(client: httpx.AsyncClient) -> None:
     assert (await client.get("/openapi.json")).json()["openapi"].startswith("3.2")
     assert (await client.get("/openapi-3.1.json")).json()["openapi"].startswith("3.1")
