@@ -62,6 +62,8 @@ def load(text: str) -> Any:
         raise YamlError(error.problem or error.context or "broken YAML", line) from None
     except yaml.reader.ReaderError as error:
         raise YamlError(f"character {error.character!r} is not allowed in YAML", 1) from None
+    except RecursionError:
+        raise YamlError("it is nested too deeply", 1) from None
     finally:
         loader.dispose()
 

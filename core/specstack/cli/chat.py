@@ -68,13 +68,17 @@ def _answer(client: "Specstack", model: str, messages: Messages) -> str:
     from specstack_wire import given
 
     text = ""
-    with client.inference.create_chat_completion(model=model, messages=messages, stream=True) as stream:
-        for chunk in stream:
-            for choice in chunk.choices:
-                piece: str = given(choice.delta.content, "")
-                text += piece
-                typer.echo(piece, nl=False)
-    typer.echo()
+    try:
+        with client.inference.create_chat_completion(model=model, messages=messages, stream=True) as stream:
+            for chunk in stream:
+                for choice in chunk.choices:
+                    piece: str = given(choice.delta.content, "")
+                    text += piece
+                    typer.echo(piece, nl=False)
+    finally:
+        # An error that ends the answer gets a line of its own.
+        if text:
+            typer.echo()
     return text
 
 

@@ -41,6 +41,8 @@ def connected(url: str) -> Generator["Specstack"]:
     """A client of the running server; what goes wrong is said in one line."""
     from specstack_client import APIConnectionError, APIError, Specstack
 
+    if not _is_url(url):
+        fail(f"'{url}' is no URL of a server; write it like {DEFAULT_URL}")
     try:
         with Specstack(url.rstrip("/").removesuffix("/v1"), os.environ.get("SPECSTACK_API_KEY")) as client:
             yield client
@@ -48,4 +50,16 @@ def connected(url: str) -> Generator["Specstack"]:
         hint = "start a server with `specstack serve`, or name one with --url"
         fail(f"no answer from {url}: {error.message}", hint)
     except APIError as error:
+        if error.message.lstrip().startswith("<"):
+            fail(f"what answers at {url} sends a web page, so it is no specstack; name another with --url")
         fail(error.message)
+
+
+def _is_url(url: str) -> bool:
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

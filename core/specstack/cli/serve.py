@@ -70,6 +70,8 @@ def _overridden(config: "RunConfig", host: str | None, port: int | None, level: 
 
     given: dict[str, Any] = {"host": host, "port": port}
     given = {key: one for key, one in given.items() if one is not None}
+    if host == "":
+        fail("--host is empty; name an address, such as 127.0.0.1, or 0.0.0.0 for all")
     server = config.stack.server.model_copy(update=given)
     logging = config.stack.logging.model_copy(update={"level": level.value} if level else {})
     return replace(config, stack=config.stack.model_copy(update={"server": server, "logging": logging}))
