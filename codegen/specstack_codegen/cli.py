@@ -13,6 +13,7 @@ from specstack_codegen.cache import digest, digest_files
 from specstack_codegen.writer import MANIFEST, Changes, apply, compare, diff, is_current, with_manifest
 
 if TYPE_CHECKING:
+    from specstack_codegen.bundle import Spec
     from specstack_codegen.ir import Ir
 
 _EPILOG = """\
@@ -47,18 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def generate(root: Path, package: str) -> dict[str, str] | None:
     """All generated files by path; None when the spec has faults, which are then on standard error."""
-    from specstack_codegen.bundle import read_spec
     from specstack_codegen.formatting import FormatError, format_python
-    from specstack_codegen.lint import lint
+    from specstack_codegen.lint import checked_spec
     from specstack_codegen.models import GeneratorError
     from specstack_codegen.source import SpecErrors
 
-    spec = read_spec(root)
     try:
-        faults = lint(spec)
-        if faults:
-            raise SpecErrors(faults)
-        return format_python(_emit(spec, package), package)
+        return format_python(_emit(checked_spec(root), package), package)
     except SpecErrors as error:
         count = len(error)
         print(
@@ -70,12 +66,10 @@ def generate(root: Path, package: str) -> dict[str, str] | None:
     return None
 
 
-def _emit(spec: object, package: str) -> dict[str, str]:
+def _emit(spec: Spec, package: str) -> dict[str, str]:
     from specstack_codegen.build import build_ir
-    from specstack_codegen.bundle import Spec
     from specstack_codegen.emit import EMITTERS
 
-    assert isinstance(spec, Spec)
     ir: Ir = build_ir(spec, package)
     files: dict[str, str] = {}
     for name, emit in EMITTERS.items():

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -17,6 +16,7 @@ from specstack.cli.main import app
 from specstack.config import read_config
 from specstack.startup import StartupError
 from support.loopback_upstream import LoopbackUpstream
+from support.serving import serving
 
 CONFIG = """
 version: 2
@@ -37,23 +37,13 @@ def run(*arguments: str, input: str | None = None) -> Result:
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A running server in front of a loopback model server."""
-    import asyncio
-
-    import uvicorn
-
     from specstack.assembly import build
     from specstack_server import SERVER
 
     with LoopbackUpstream.running() as upstream:
         config = read_config(CONFIG, "run.yaml", SERVER, {"UP": upstream.base_url})
-        server = uvicorn.Server(uvicorn.Config(build(config), port=0, log_config=None))
-        thread = Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
-        thread.start()
-        while not server.started:
-            assert thread.is_alive()
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-        server.should_exit = True
-        thread.join(10)
+        with serving(build(config), log_config=None) as running:
+            yield running
 
 
 COMMANDS = [

@@ -6,7 +6,7 @@ The app is made anew each time that its lifespan begins, so that every test star
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -26,12 +26,10 @@ from specstack_api import errors
 from specstack_codegen.bundle import load_spec
 from specstack_codegen.source import plain
 from specstack_server import SERVER
-from specstack_wire import ApiError
 from support import loopback_replies as replies
-from support.fuzzing import EXAMPLES, Json, Known, configuration, example_ids
+from support.fresh import Asgi, Fresh
+from support.fuzzing import EXAMPLES, Json, Known, codes_of, configuration, example_ids
 from support.loopback_upstream import LoopbackUpstream
-
-Asgi = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 
 SPEC: Final[Json] = plain(load_spec(Path(__file__).parents[2] / "spec").openapi)
 """The bundle with all its extensions."""
@@ -44,11 +42,6 @@ PROVIDERS: Final = ("loopback", "ollama")
 EXAMPLE_MODELS: Final = example_ids(SPEC, "model")
 ANNOUNCED: Final = [Known(f"{PROVIDERS[0]}/{name}", {"model_type": kind}) for name, kind in replies.MODELS]
 KNOWN: Final = {known.id: known for known in (*EXAMPLE_MODELS, *ANNOUNCED)}
-CODES: Final[Mapping[str, int]] = {
-    kind.code: kind.status
-    for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, ApiError) and kind.code
-}
 
 
 def registration(known: Known) -> Json:
@@ -89,58 +82,39 @@ def client(app: Asgi) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://testserver")
 
 
-class Fresh:
-    """An ASGI app that is made anew with each lifespan. `make` gives the app and how to stop it."""
-
-    def __init__(self, make: Callable[[], Awaitable[tuple[Asgi, Callable[[], Awaitable[None]]]]]) -> None:
-        self._make = make
-        self._app: Asgi | None = None
-
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-        if scope["type"] != "lifespan":
-            assert self._app is not None, "the lifespan has not begun"
-            await self._app(scope, receive, send)
-            return
-        await receive()
-        async with self.started():
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-        await send({"type": "lifespan.shutdown.complete"})
-
-    @asynccontextmanager
-    async def started(self) -> AsyncIterator[Asgi]:
-        """The app, running and prepared, until the block ends."""
-        self._app, stop = await self._make()
-        try:
-            await prepare(self._app)
-            yield self._app
-        finally:
-            await stop()
-
-
 def whole(upstream: LoopbackUpstream, announced: bool = True) -> Fresh:
     """The app as `stack-serve` runs it."""
 
-    async def make() -> tuple[Asgi, Callable[[], Awaitable[None]]]:
+    @asynccontextmanager
+    async def started() -> AsyncIterator[Asgi]:
         app = build(run_config(upstream, announced))
         await app.start()
-        return app, app.stop
+        try:
+            await prepare(app)
+            yield app
+        finally:
+            await app.stop()
 
-    return Fresh(make)
+    return Fresh(started)
 
 
 def bare(upstream: LoopbackUpstream) -> Fresh:
     """The generated routers in a FastAPI app that knows nothing of ours."""
 
-    async def make() -> tuple[Asgi, Callable[[], Awaitable[None]]]:
+    @asynccontextmanager
+    async def started() -> AsyncIterator[Asgi]:
         supplies = Supplies(UpstreamPool(), RandomIds(), SystemClock(), cache_dir())
         runtime = await Runtime.start(run_config(upstream), SERVER, supplies)
         app = FastAPI()
         for entry in runtime.served():
             app.include_router(load_reference(entry.router)(runtime.api(entry.name)))
-        return app, runtime.stop
+        try:
+            await prepare(app)
+            yield app
+        finally:
+            await runtime.stop()
 
-    return Fresh(make)
+    return Fresh(started)
 
 
 def schema_of(app: Fresh, examples: int = EXAMPLES, coverage: bool = True) -> Any:
@@ -149,7 +123,7 @@ def schema_of(app: Fresh, examples: int = EXAMPLES, coverage: bool = True) -> An
         SPEC,
         {"model": list(KNOWN.values())},
         values={"path.provider_id": PROVIDERS, "body.provider_id": PROVIDERS},
-        codes=CODES,
+        codes=codes_of(errors),
         examples=examples,
         coverage=coverage,
     )

@@ -12,11 +12,14 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any, Final
 
 import schemathesis
 from schemathesis.config import SchemathesisConfig
 from schemathesis.generation.meta import TestPhase
+
+from specstack_wire import ApiError
 
 Json = dict[str, Any]
 
@@ -37,6 +40,12 @@ class Known:
 
     def fits(self, requires: Mapping[str, Sequence[str]]) -> bool:
         return all(self.attributes.get(name) in allowed for name, allowed in requires.items())
+
+
+def codes_of(errors: ModuleType) -> dict[str, int]:
+    """The status of each error code of a generated errors module."""
+    kinds = (kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ApiError))
+    return {kind.code: kind.status for kind in kinds if kind.code}
 
 
 def operations(bundle: Json) -> Iterator[tuple[str, str, Json]]:

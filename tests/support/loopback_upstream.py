@@ -15,10 +15,8 @@ import asyncio
 import contextlib
 import json
 import re
-import socket
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, fields
@@ -27,6 +25,7 @@ from typing import Any, Final
 import uvicorn
 
 from support import loopback_replies as replies
+from support.serving import serving
 
 Json = dict[str, Any]
 Receive = Callable[[], Awaitable[Json]]
@@ -277,11 +276,7 @@ class LoopbackUpstream:
     """A served LoopbackApp: `base_url` ends with `/v1`; `seen` holds its requests, oldest first."""
 
     app: LoopbackApp
-    port: int
-
-    @property
-    def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
+    base_url: str
 
     @property
     def seen(self) -> deque[Seen]:
@@ -292,18 +287,8 @@ class LoopbackUpstream:
     def running(cls, api_key: str | None = None) -> Iterator[LoopbackUpstream]:
         """Serve on a free port from a thread of its own until the block ends."""
         app = LoopbackApp(api_key)
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            config = uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
-            server = uvicorn.Server(config)
-            thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-            thread.start()
-            while not server.started and thread.is_alive():
-                time.sleep(0.005)
-            try:
-                yield cls(app, listener.getsockname()[1])
-            finally:
-                server.should_exit = True
-                thread.join(timeout=5)
+        with serving(app, lifespan="off", timeout_graceful_shutdown=1) as url:
+            yield cls(app, url + "/v1")
 
 
 def main() -> None:

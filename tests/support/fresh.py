@@ -1,0 +1,28 @@
+"""An app for schemathesis that starts from the same state every time."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+Asgi = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
+
+
+class Fresh:
+    """An ASGI app that is made anew with each lifespan. `started` gives it running and filled."""
+
+    def __init__(self, started: Callable[[], AbstractAsyncContextManager[Asgi]]) -> None:
+        self.started = started
+        self._app: Asgi | None = None
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            assert self._app is not None, "the lifespan has not begun"
+            await self._app(scope, receive, send)
+            return
+        await receive()
+        async with self.started() as self._app:
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
