@@ -1,4 +1,4 @@
-"""Follows CONTRIBUTING.md word for word: the example API, error and provider are added to a copy and served."""
+"""Follows CONTRIBUTING.md word for word: what it adds to a copy is generated, tested and served."""
 
 import json
 import os
@@ -47,13 +47,37 @@ def environment(copy: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(str(copy / root) for root in ROOTS)}
 
 
-def test_only_spec_one_provider_file_and_a_run_config_are_written_by_hand(
+def test_only_spec_one_provider_its_test_and_a_run_config_are_written_by_hand(
     project: tuple[Path, set[str]],
 ) -> None:
     _, written = project
-    assert len(written) == 5
-    by_hand = {path for path in written if not path.startswith("spec/")}
-    assert by_hand == {"providers/specstack_providers/inline/sentiment/word_list.py", "sentiment.yaml"}
+    assert len(written) == 6
+    assert {path for path in written if not path.startswith("spec/")} == {
+        "providers/specstack_providers/inline/sentiment/word_list.py",
+        "tests/providers/inline/sentiment/test_word_list.py",
+        "sentiment.yaml",
+    }
+
+
+def test_the_documented_test_passes(project: tuple[Path, set[str]]) -> None:
+    tests = [path for path in project[1] if path.startswith("tests/")]
+    done = run(project[0], "pytest", "-p", "no:cacheprovider", *tests)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
+
+
+def test_what_is_written_by_hand_is_clean(project: tuple[Path, set[str]]) -> None:
+    python = [path for path in project[1] if path.endswith(".py")]
+    for check in (["check"], ["format", "--check"]):
+        done = run(project[0], "ruff", *check, *python)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def run(copy: Path, *module: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", *module]
+    return subprocess.run(
+        command, cwd=copy, env=environment(copy), capture_output=True, text=True, check=False
+    )
 
 
 def test_the_served_example_answers_as_documented(project: tuple[Path, set[str]]) -> None:
