@@ -85,7 +85,9 @@ class ErrorTable:
         """The error a client may see for an exception. What is not meant for clients is logged and hidden."""
         if isinstance(exc, ApiError):
             if exc.status >= 500:
-                log.warning("%s in %s: %s", type(exc).__name__, where, exc, extra={"request_id": request_id})
+                kind = type(exc).__name__
+                told = "request %s: %s in %s: %s"
+                log.warning(told, request_id, kind, where, exc, extra={"request_id": request_id})
             return exc
         if isinstance(exc, TimeoutError):
             return self.timed_out()

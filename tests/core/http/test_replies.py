@@ -14,6 +14,7 @@ from core.http.kit import (
     asking,
     call_raw,
     client_of,
+    error_class,
     http_post,
     live,
     operation,
@@ -289,6 +290,16 @@ async def test_internal_errors_hide_their_reason_and_are_logged_with_the_request
     assert any(
         reply.headers["x-request-id"] in record.getMessage() and record.exc_info for record in caplog.records
     )
+
+
+async def test_failures_of_others_are_logged_with_the_request_id(caplog):
+    async def handler(ctx, request):
+        raise error_class("far", 502)("the far server fell over")
+
+    reply = await ask(asking(), handler)
+    assert reply.status_code == 502
+    (record,) = [one for one in caplog.records if "the far server fell over" in one.getMessage()]
+    assert reply.headers["x-request-id"] in record.getMessage()
 
 
 async def test_a_reply_that_does_not_fit_its_type_is_our_fault_not_the_clients():
