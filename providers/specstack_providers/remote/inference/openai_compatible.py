@@ -8,11 +8,12 @@ import re
 import struct
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Final, Protocol, TypeVar, cast
 
 from pydantic import SecretStr
 
-from specstack_api.errors import InvalidRequest, OperationNotSupported
+from specstack_api.errors import InvalidRequest, OperationNotSupported, UpstreamModelNotFound
 from specstack_api.models.inference import (
     CreateChatCompletionRequest,
     CreateChatCompletionResponse,
@@ -32,6 +33,7 @@ from specstack_providers.remote.inference import reranking
 from specstack_providers.remote.inference.discovery import entries, model_type
 from specstack_providers.remote.upstream_errors import UpstreamErrors
 from specstack_wire import (
+    ApiError,
     Deps,
     Event,
     Health,
@@ -49,6 +51,7 @@ from specstack_wire import (
 T = TypeVar("T")
 
 HEALTH_SECONDS: Final = 5.0
+_LONGEST_COMPARED: Final = 200
 _payload = Payload[Any].from_raw
 _relay = Stream[Any].relay
 _events = Stream[Any].events
@@ -96,6 +99,7 @@ class OpenAICompatible(Inference):
     def __init__(self, config: RemoteConfig, traits: Traits, deps: Deps) -> None:
         self._provider_id = deps.provider_id
         self._allowed = None if config.allowed_models is None else frozenset(config.allowed_models)
+        self._names: list[str] = []
         self._traits = traits
         self._clock = deps.clock
         key = _revealed(traits.api_key)
@@ -129,6 +133,7 @@ class OpenAICompatible(Inference):
     async def create_chat_completion(
         self, ctx: RequestContext, request: Request[CreateChatCompletionRequest]
     ) -> Payload[CreateChatCompletionResponse] | Stream[CreateChatCompletionStreamResponse]:
+        self._admit(request.body.model)
         if given(request.body.stream, False):
             return await self._stream(
                 ctx, "chat/completions", request.raw, CreateChatCompletionStreamResponse
@@ -139,6 +144,7 @@ class OpenAICompatible(Inference):
     async def create_completion(
         self, ctx: RequestContext, request: Request[CreateCompletionRequest]
     ) -> Payload[CreateCompletionResponse] | Stream[CreateCompletionStreamResponse]:
+        self._admit(request.body.model)
         if given(request.body.stream, False):
             return await self._stream(ctx, "completions", request.raw, CreateCompletionStreamResponse)
         return _payload(await self._post(ctx, "completions", request.raw), CreateCompletionResponse)
@@ -146,6 +152,7 @@ class OpenAICompatible(Inference):
     async def create_embedding(
         self, ctx: RequestContext, request: Request[CreateEmbeddingRequest]
     ) -> Payload[CreateEmbeddingResponse]:
+        self._admit(request.body.model)
         reply = await self._post(ctx, "embeddings", request.raw)
         if given(request.body.encoding_format) == "base64" and _FLOAT_VECTOR(reply):
             try:
@@ -161,6 +168,7 @@ class OpenAICompatible(Inference):
             )
             raise OperationNotSupported(message)
         body = request.body
+        self._admit(body.model)
         reply = await self._post(ctx, self._traits.rerank_path, reranking.asked(body), opens=b"{[")
         raw = reranking.ranked(self._parsed(reply), len(body.items), given(body.max_num_results))
         if raw is None:
@@ -173,6 +181,8 @@ class OpenAICompatible(Inference):
             reply = await self._upstream.request(ctx, "POST", path, body=body, headers=headers)
         except UpstreamError as error:
             raise self._errors.failed(error, self._secrets_of(ctx)) from error
+        if not 200 <= reply.status < 300:
+            raise self._refused(ctx, reply.status, reply.headers, reply.body, body)
         return self._checked(ctx, reply, opens)
 
     def _checked(self, ctx: RequestContext, reply: UpstreamReply, opens: bytes = b"{[") -> bytes:
@@ -181,7 +191,7 @@ class OpenAICompatible(Inference):
         Only its first and last byte are looked at: what passes through is not parsed here.
         """
         if not 200 <= reply.status < 300:
-            raise self._errors.refused(reply.status, reply.headers, reply.body, self._secrets_of(ctx))
+            raise self._refused(ctx, reply.status, reply.headers, reply.body)
         media = reply.headers.get("content-type", "application/json")
         if "json" not in media:
             raise self._errors.invalid(f"{media} instead of JSON")
@@ -209,7 +219,34 @@ class OpenAICompatible(Inference):
         if 200 <= source.status < 300:
             media = source.headers.get("content-type", "a reply without a content type")
             raise self._errors.invalid(f"{media} instead of an event stream")
-        raise self._errors.refused(source.status, source.headers, refused, secrets)
+        raise self._refused(ctx, source.status, source.headers, refused, body)
+
+    def _refused(
+        self, ctx: RequestContext, status: int, headers: Mapping[str, str], said: bytes, asked: bytes = b""
+    ) -> ApiError:
+        """The error for a refusal. Of a model that is not known there, close ones are named."""
+        error = self._errors.refused(status, headers, said, self._secrets_of(ctx))
+        if not isinstance(error, UpstreamModelNotFound) or not asked:
+            return error
+        return self._unknown(error.message, self._parsed(asked).get("model"), error.headers)
+
+    def _unknown(
+        self, message: str, model: object, headers: Mapping[str, str] | None = None
+    ) -> UpstreamModelNotFound:
+        names = sorted(self._allowed) if self._allowed is not None else self._names
+        close = get_close_matches(model[:_LONGEST_COMPARED], names, 3, 0.5) if isinstance(model, str) else []
+        if not close:
+            return UpstreamModelNotFound(message, headers=headers)
+        named = " or ".join(f"'{self._provider_id}/{name}'" for name in close)
+        return UpstreamModelNotFound(f"{message} Did you mean {named}?", param="model", headers=headers)
+
+    def _admit(self, model: str) -> None:
+        """Raises UpstreamModelNotFound for a model that the config does not allow, listed or not."""
+        if self._allowed is None or model in self._allowed:
+            return
+        shown = model[:_LONGEST_COMPARED]
+        message = f"Provider {self._provider_id!r} does not offer the model {shown!r}."
+        raise self._unknown(message, model)
 
     async def _guarded(self, stream: Stream[T], secrets: tuple[str, ...]) -> AsyncIterator[Event[T]]:
         """The stream with its failures turned into the spec's errors."""
@@ -224,6 +261,7 @@ class OpenAICompatible(Inference):
     async def list_models(self, ctx: RequestContext, request: Request[None]) -> Payload[ListModelsResponse]:
         """The models that the server lists and `allowed_models` admits, each with its guessed kind."""
         rows = [self._record(entry) for entry in await self._listed(ctx) if self._admits(entry)]
+        self._names = [row["id"] for row in rows]
         raw = json.dumps({"object": "list", "data": rows}).encode()
         return _payload(raw, ListModelsResponse)
 

@@ -190,6 +190,45 @@ async def test_allowed_models_narrow_the_list(make: Make, far: LoopbackUpstream,
     assert [m.id for m in (await provider.list_models(ctx, Request.of(None))).body.data] == ["echo"]
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_what_is_not_allowed_never_reaches_the_server(
+    make: Make, far: LoopbackUpstream, ctx: RequestContext, streamed: bool
+) -> None:
+    provider = await make(KIND, base_url=far.base_url, allowed_models=["echo"], rerank_path="rerank")
+    embedding = received(CreateEmbeddingRequest, input="x", model="eco")
+    reranking = received(RerankRequest, model="eco", query="q", items=["a"])
+    completion = received(CreateCompletionRequest, model="eco", prompt="x", stream=streamed)
+
+    for call in (
+        provider.create_chat_completion(ctx, chat(model="eco", stream=streamed)),
+        provider.create_completion(ctx, completion),
+        provider.create_embedding(ctx, embedding),
+        provider.rerank(ctx, reranking),
+    ):
+        with pytest.raises(errors.UpstreamModelNotFound) as failure:
+            await call
+        assert failure.value.message == (
+            "Provider 'far' does not offer the model 'eco'. Did you mean 'far/echo'?"
+        )
+        assert failure.value.param == "model"
+    assert not far.seen
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_model_that_is_not_known_there_has_close_ones(
+    make: Make, far: LoopbackUpstream, ctx: RequestContext, streamed: bool
+) -> None:
+    provider = await make(KIND, base_url=far.base_url)
+    await provider.list_models(ctx, Request.of(None))
+
+    with pytest.raises(errors.UpstreamModelNotFound) as failure:
+        await provider.create_chat_completion(ctx, chat("@@status=404@@", model="ecko", stream=streamed))
+
+    assert "answered 404: The loopback was asked for status 404." in failure.value.message
+    assert "Did you mean 'far/echo'" in failure.value.message
+    assert failure.value.param == "model"
+
+
 async def test_a_server_without_a_list_has_the_allowed_models(
     make: Make, far: LoopbackUpstream, ctx: RequestContext
 ) -> None:
