@@ -201,6 +201,8 @@ class _Client:
         merged = {
             name.lower(): value for name, value in ctx.headers.items() if name.lower() not in _NEVER_FORWARDED
         }
+        if ctx.trace and ctx.trace.isascii() and ctx.trace.isprintable():
+            merged["traceparent"] = ctx.trace
         merged.update(self._headers)
         if body is not None:
             merged["content-type"] = "application/json"

@@ -127,6 +127,15 @@ async def test_headers_of_the_client_bring_no_credentials(pool: UpstreamPool, se
     assert not {"cookie", "x-api-key", "connection"} & seen.keys()
 
 
+async def test_the_trace_goes_on_to_the_upstream(pool: UpstreamPool, server: Server) -> None:
+    upstream = client(pool, server)
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    await upstream.request(ctx(trace=trace), "GET", "echo")
+    for other in (None, "no\x01header", "ünsent"):
+        await upstream.request(ctx(trace=other), "GET", "echo")
+    assert [seen.get("traceparent") for seen in server.headers] == [trace, None, None, None]
+
+
 async def test_headers_of_a_call_win_over_the_settings(pool: UpstreamPool, server: Server) -> None:
     upstream = client(pool, server, headers={"authorization": "Bearer ours"})
     await upstream.request(ctx(), "GET", "echo", headers={"Authorization": "Bearer caller"})
