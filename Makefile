@@ -25,6 +25,8 @@ test: $(VENV)/.dev ## Everything CI runs: lint, generated code is current, unit,
 install: $(VENV)/.dev ## Set up the development environment in .venv
 
 $(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is not Python 3.11 or newer; name one that is: make PYTHON=python3.12 ..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.serve: requirements/starter.txt pyproject.toml | $(BIN)/python
@@ -40,7 +42,7 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
 	@touch $@ $(VENV)/.serve
 
 # Generated code is committed. The generator's packages are installed only when the spec is newer than the code.
-$(VENV)/.generated: $(shell find spec codegen -name '*.yaml' -o -name '*.py' -o -name '*.jinja') | $(VENV)/.serve
+$(VENV)/.generated: $(shell find spec codegen -type f -not -path '*/__pycache__/*') | $(VENV)/.serve
 	@if ! $(BIN)/python -m specstack_codegen --is-current; then \
 	  $(PIP) install --require-hashes -r requirements/codegen.txt && $(BIN)/python -m specstack_codegen; \
 	fi
@@ -84,4 +86,4 @@ lock: $(VENV)/.dev ## Renew requirements/*.txt from pyproject.toml
 	done
 
 clean: ## Remove the environment and caches (models stay in their cache)
-	rm -rf $(VENV) .specstack-cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .specstack-cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
