@@ -79,7 +79,7 @@ async def plan_chat(engine: LlamaEngine, body: Mapping[str, Any], defaults: Mapp
         fields["grammar"] = grammar.source()
     if logprobs:
         fields["n_probs"] = max(1, top)
-    fields["n_predict"] = -1 if limit is None else limit
+    fields["n_predict"] = engine.settings.max_tokens if limit is None else limit
     fields["prompt"] = await _prompt(engine, body, tools, schema)
     options = cast(Mapping[str, Any], body.get("stream_options") or {})
     return ChatPlan(

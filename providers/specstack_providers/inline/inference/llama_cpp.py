@@ -147,6 +147,7 @@ class LlamaCpp(Inference):
             name=item.model_id,
             path=path,
             context=model.context,
+            max_tokens=self._config.max_tokens,
             slots=self._config.slots,
             threads=self._config.threads or generation_threads(),
             batch_threads=self._config.batch_threads or batch_threads(),

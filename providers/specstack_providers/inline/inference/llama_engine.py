@@ -50,17 +50,25 @@ def generation_threads() -> int:
 
 
 def batch_threads() -> int:
-    """Threads for reading prompts, which does scale."""
-    return max(1, os.cpu_count() or 1)
+    """Threads for every step of more than one token: reading prompts, and several requests together.
+
+    Reading alone would scale to all cores, but concurrent generation collapses there as it does with
+    too many generation threads.
+    """
+    return generation_threads()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """How to run one GGUF file. `context` is in tokens and for each of the `slots`."""
+    """How to run one GGUF file. `context` is in tokens and for each of the `slots`.
+
+    `max_tokens` limits chat answers whose request names no limit.
+    """
 
     name: str
     path: Path
     context: int = 4096
+    max_tokens: int = 1024
     slots: int = 4
     threads: int = field(default_factory=generation_threads)
     batch_threads: int = field(default_factory=batch_threads)

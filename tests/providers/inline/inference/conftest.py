@@ -68,6 +68,7 @@ async def llama(chat_weights: Path) -> AsyncIterator[Any]:
             "batch_threads": 1,
             "slots": 3,
             "context_length": 1024,
+            "max_tokens": 40,
         }
     )
     provider = await create(config, make_deps("llama-cpp"))

@@ -113,6 +113,13 @@ async def test_an_answer_in_openais_shape(llama: Any) -> None:
     assert usage["total_tokens"] == usage["prompt_tokens"] + 24
 
 
+async def test_an_answer_without_a_limit_is_held_to_the_configured_one(llama: Any) -> None:
+    reply = await chat(
+        llama, "Count from one to five hundred.", max_completion_tokens=None, logit_bias={"2": -100}
+    )
+    assert (reply["usage"]["completion_tokens"], reply["choices"][0]["finish_reason"]) == (40, "length")
+
+
 async def test_a_stream_says_the_same_and_ends_with_usage(llama: Any) -> None:
     whole = await chat(llama, "Why is the sky blue?")
     chunks = await chat_stream(llama, "Why is the sky blue?", stream_options={"include_usage": True})
@@ -585,7 +592,7 @@ async def test_threads_do_not_oversubscribe(monkeypatch: pytest.MonkeyPatch) -> 
     for cores, generate in ((1, 1), (2, 1), (8, 4), (None, 1)):
         monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
         assert llama_engine.generation_threads() == generate
-        assert llama_engine.batch_threads() == (cores or 1)
+        assert llama_engine.batch_threads() == generate
 
 
 async def test_models_and_health(llama: Any) -> None:
