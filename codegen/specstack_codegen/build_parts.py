@@ -82,6 +82,7 @@ def _discover(node: Map) -> Discover:
         reply=node.text("reply"),
         items=node.text("items"),
         identifier=node.text("identifier"),
+        metadata=node.text("metadata"),
         attributes=tuple(node.map("attributes").items()),
     )
 

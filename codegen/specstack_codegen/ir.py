@@ -249,6 +249,7 @@ class Discover:
     reply: str
     items: str
     identifier: str
+    metadata: str
     attributes: tuple[tuple[str, str], ...]
 
 

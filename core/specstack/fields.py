@@ -30,6 +30,14 @@ def fields_at(value: Any, paths: Mapping[str, str]) -> dict[str, str]:
     return {name: str(item) for name, item in found.items() if item is not None}
 
 
+def facts_at(value: Any, path: str) -> dict[str, Any]:
+    """The properties of the object at `path`, as plain data; none when it is absent or no object."""
+    found = field_at(value, path)
+    if isinstance(found, BaseModel):
+        return found.model_dump(mode="json", exclude_unset=True)
+    return dict(cast("Mapping[str, Any]", found)) if isinstance(found, Mapping) else {}
+
+
 def restored(reply: R, paths: Sequence[str], own: str, key: str) -> R:
     """The reply with the provider's id `own` changed back to the client's `key` at nested `paths`.
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from specstack.fields import field_at, fields_at, replaced_at, restored
+from specstack.fields import facts_at, field_at, fields_at, replaced_at, restored
 from specstack_wire import ApiModel, Event, Payload, Stream
 
 
@@ -36,6 +36,20 @@ def test_absent_null_and_unknown_fields_read_as_none() -> None:
 
 def test_several_fields_leave_out_what_is_absent() -> None:
     assert fields_at({"a": {"b": 1}}, {"one": "a.b", "two": "a.c"}) == {"one": "1"}
+
+
+def test_facts_are_the_properties_that_were_given_and_none_where_there_is_no_object() -> None:
+    class Facts(ApiModel):
+        size: int
+        colour: str = "red"
+
+    class Thing(ApiModel):
+        facts: Facts
+
+    thing = Thing.model_validate({"facts": {"size": 3, "more": None}})
+    assert facts_at(thing, "facts") == facts_at({"facts": {"size": 3, "more": None}}, "facts")
+    assert facts_at(thing, "facts") == {"size": 3, "more": None}
+    assert facts_at(thing, "facts.size") == facts_at(thing, "none") == {}
 
 
 def test_ids_change_in_objects_and_lists_and_nowhere_else() -> None:

@@ -11,6 +11,7 @@ from openai import OpenAI
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
 
 from specstack_client import Specstack
+from specstack_wire import given
 
 pytestmark = [pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -36,6 +37,12 @@ def models(client: OpenAI) -> dict[str, str]:
 
 def test_the_embedded_chat_model_and_embedder_are_listed(models: dict[str, str]) -> None:
     assert {"llm", "embedding"} <= models.keys()
+
+
+def test_a_model_tells_what_its_provider_knows_of_it(client: OpenAI, models: dict[str, str]) -> None:
+    facts = client.models.retrieve(models["embedding"]).to_dict()["custom_metadata"]
+    assert isinstance(facts, dict)
+    assert (facts["dimensions"], facts["provider_id"]) == (384, "embeddings")
 
 
 def test_a_chat_completion_is_a_true_answer(client: OpenAI, models: dict[str, str]) -> None:
@@ -167,6 +174,4 @@ def test_the_generated_client_gets_the_same_answers(url: str, models: dict[str, 
             model=models["llm"], messages=ASK, temperature=0, max_tokens=40, stream=True
         )
         with stream:
-            assert "Paris" in "".join(
-                c.delta.content or "" for chunk in stream for c in chunk.choices if c.delta.content
-            )
+            assert "Paris" in "".join(given(c.delta.content, "") for chunk in stream for c in chunk.choices)

@@ -156,6 +156,9 @@ def _discover(resource: Resource, discover: Discover, imports: Imports) -> Metho
     imports.add("specstack.fields", "field_at")
     imports.add(WIRE, "NoParams", "Request", "RequestContext")
     arguments = [f"identifier={_read('item', discover.identifier)}"]
+    if discover.metadata:
+        imports.add("specstack.fields", "facts_at")
+        arguments.append(f"metadata=facts_at(item, {_attribute_path(discover.metadata)!r})")
     if discover.attributes:
         arguments.append(f"attributes={_attributes('item', discover.attributes, imports)}")
     parameters = f"self, ctx: RequestContext, provider: {resource.protocol}"
