@@ -6,6 +6,7 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from specstack.startup import StartupError
@@ -24,13 +25,14 @@ _LAST_WORDS = 2.0
 _log = logging.getLogger("specstack")
 
 
-def serve(app: "Application", ready: Callable[[str], None]) -> None:
+def serve(app: "Application", ready: Callable[[str], None], *, insecure: bool = False) -> None:
     """Serve until SIGINT or SIGTERM. `ready` is called with the base URL once requests are taken.
 
-    Raises StartupError when the server cannot start.
+    Raises StartupError when the server cannot start, and when it would take requests of other machines
+    without knowing who asks, unless `insecure` allows that.
     """
     settings = app.config.stack.server
-    listener = _listen(settings.host, settings.port)
+    listener = _listen(settings.host, settings.port, guarded=insecure)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(app, listener, ready))
@@ -106,19 +108,43 @@ def _server_class() -> "Callable[[uvicorn.Config, Application, float, Callable[[
     return Server
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket, taken before anything slow happens. Raises StartupError."""
+def _listen(host: str, port: int, *, guarded: bool) -> socket.socket:
+    """A listening socket, taken before anything slow happens. Raises StartupError.
+
+    What is not `guarded` listens on loopback alone.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        address: str = listener.getsockname()[0]
+        # The address counts, not the name: a name may stand for anything.
+        if not guarded and not is_loopback(address):
+            listener.close()
+            raise StartupError(
+                f"server.host: {host} takes requests from other machines, and nothing says who may ask: "
+                "set server.auth in the run config (`specstack keys new` makes a key), or allow everybody "
+                "with --insecure"
+            )
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise StartupError(f"server: cannot listen on {host}:{port}: {_why(error)}") from None
     listener.setblocking(False)
     return listener
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches an address. Names other than `localhost` do not count."""
+    if address == "localhost":
+        return True
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = found.ipv4_mapped if found.version == 6 else None
+    return (mapped or found).is_loopback
 
 
 def _why(error: OSError) -> str:

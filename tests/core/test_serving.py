@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from specstack.serving import is_loopback
 from support.loopback_upstream import LoopbackUpstream
 
 CONFIG = """
@@ -181,6 +182,42 @@ def test_an_upstream_that_hangs_does_not_delay_readiness(config: Path) -> None:
             found.end()
 
 
+@pytest.mark.parametrize("host", ["127.0.0.2", "localhost", "::1"])
+def test_any_loopback_address_will_do(config: Path, upstream: LoopbackUpstream, host: str) -> None:
+    found = Server(config, ["--host", host], UP=upstream.base_url).ready()
+    try:
+        assert httpx.get(found.url + "/v1/health").status_code == 200
+    finally:
+        found.end()
+
+
+def test_insecure_opens_it_to_everybody(config: Path, upstream: LoopbackUpstream) -> None:
+    found = Server(config, ["--host", "0.0.0.0", "--insecure"], UP=upstream.base_url).ready()
+    try:
+        assert httpx.get(found.url.replace("0.0.0.0", "127.0.0.1") + "/v1/models").status_code == 200
+    finally:
+        found.end()
+
+
+@pytest.mark.parametrize(
+    ("address", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("::ffff:10.0.0.1", False),
+        ("fe80::1%eth0", False),
+        ("localhost.example.com", False),
+    ],
+)
+def test_what_is_loopback(address: str, loopback: bool) -> None:
+    assert is_loopback(address) is loopback
+
+
 def test_a_client_that_goes_stops_the_upstream(server: Server, upstream: LoopbackUpstream) -> None:
     request = chat("@@delay=0.2@@" + " word" * 200, stream=True)
     with httpx.stream("POST", server.url + "/v1/chat/completions", json=request, timeout=20) as reply:
@@ -197,6 +234,16 @@ def test_a_client_that_goes_stops_the_upstream(server: Server, upstream: Loopbac
             "server: cannot listen on 127.0.0.1:TAKEN: another program does",
         ),
         (["--host", "203.0.113.1"], {"UP": "http://h/v1"}, "choose another address with --host"),
+        *(
+            (
+                ["--host", host],
+                {"UP": "http://h/v1"},
+                f"server.host: {host} takes requests from other machines, and nothing says who may ask: set "
+                "server.auth in the run config (`specstack keys new` makes a key), or allow everybody with "
+                "--insecure",
+            )
+            for host in ("0.0.0.0", "::", "::ffff:0.0.0.0")
+        ),
         (
             [],
             {},

@@ -30,6 +30,9 @@ def serve(
         int | None, typer.Option(min=0, max=65535, help="Listen on this port instead; 0 takes a free one.")
     ] = None,
     log_level: Annotated[Level | None, typer.Option(help="Log from this level upwards instead.")] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Let anybody who reaches the server use it, from anywhere.")
+    ] = False,
 ) -> None:
     """Start a server.
 
@@ -59,7 +62,7 @@ def serve(
         config = _overridden(load_config(found.path, SERVER), host, port, log_level)
         logs.set_up(config.stack.logging.level)
         app = build(config)
-        run(app, lambda url: typer.echo(banner(app, url, found.notice)))
+        run(app, lambda url: typer.echo(banner(app, url, found.notice)), insecure=insecure)
     except StartupError as error:
         fail(*error.lines)
 
