@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from importlib import import_module, resources
 from typing import Any
 
+from specstack.auth import auth_provider
+from specstack.auth.hook import authentication
 from specstack.config import RunConfig, load_reference
 from specstack.descriptors import GeneratedServer, Operation
 from specstack.http import ErrorTable, HttpSettings, SpecApp, build_app
@@ -32,6 +34,7 @@ class Application:
     def __init__(self, config: RunConfig, server: GeneratedServer) -> None:
         self.config = config
         self.server = server
+        self._auth = auth_provider(config.stack.server.auth)
         self._runtime: Runtime | None = None
         self._http: SpecApp | None = None
 
@@ -56,6 +59,8 @@ class Application:
         supplies = Supplies(UpstreamPool(), RandomIds(), SystemClock(), cache_dir())
         self._runtime = await Runtime.start(self.config, self.server, supplies)
         try:
+            if self._auth is not None:
+                await self._auth.start()
             self._http = self._mounted(self._runtime)
         except BaseException:
             await self.stop()
@@ -67,8 +72,11 @@ class Application:
         `start` makes everything anew.
         """
         runtime, self._runtime = self._runtime, None
-        if runtime is not None:
-            await runtime.stop()
+        if runtime is None:
+            return
+        if self._auth is not None:
+            await self._auth.stop()
+        await runtime.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, or the lifespan."""
@@ -98,12 +106,14 @@ class Application:
         routers = [load_reference(entry.router)(runtime.api(entry.name)) for entry in served]
         _warm(runtime.operations())
         settings = self.config.stack.server
+        errors = ErrorTable.from_module(import_module(self.server.errors))
         return build_app(
             routers,
             settings=HttpSettings(
-                errors=ErrorTable.from_module(import_module(self.server.errors)),
+                errors=errors,
                 body_limit=settings.body_limit_bytes,
                 request_timeout=settings.request_timeout_seconds,
+                hooks=() if self._auth is None else (authentication(self._auth, errors),),
             ),
             documents=_documents(self.server.openapi),
             startup=_nothing,

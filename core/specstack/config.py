@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import BaseModel
 
 from specstack.config_schema import check, close_to
+from specstack.config_server import server_faults
 from specstack.config_values import Fault, Substituted, place, shown_path, substitute
 from specstack.descriptors import GeneratedServer, ProviderSpec
 from specstack.positions import Map, Seq, YamlError, line_of, load
@@ -81,6 +82,8 @@ def read_config(text: str, file: str, server: GeneratedServer, env: Mapping[str,
     stack, faults = check(StackConfig, values.root, (), values.dynamic, {one.path for one in values.faults})
     reading = _Reading(file, server, values)
     providers = reading.providers()
+    if stack is not None:
+        reading.check_server(stack)
     found = {*values.faults, *faults, *reading.faults}
     if found or stack is None:
         raise ConfigError(one.render(file) for one in sorted(found, key=_place))
@@ -120,6 +123,10 @@ class _Reading:
             at: KeyPath = ("registered_resources", plural)
             found[plural] = tuple((self._where((*at, index)), item) for index, item in enumerate(items))
         return found
+
+    def check_server(self, stack: "StackConfig") -> None:
+        for path, message in server_faults(stack.server):
+            self._fault(path, message)
 
     def _line(self, path: KeyPath) -> int:
         return line_of(self._values.root, path)

@@ -44,7 +44,8 @@ def substitute(document: Any, env: Mapping[str, str]) -> Substituted:
 
     A value that is a reference and resolves to nothing counts as not written. A provider whose
     `provider_id` resolves to nothing is off: it is left out before its other keys are looked at. So
-    is any other item of a list of which a key that ends in `_id` does.
+    is any other item of a list of which a key that ends in `_id` does, and a part of `server.auth` whose
+    `type` does.
     """
     result = Substituted()
     result.root = _Walk(env, result).value(document, ())
@@ -68,6 +69,12 @@ class _Walk:
         for key, child in node.items():
             here = (*path, key)
             line = node.lines[key]
+            if (
+                isinstance(child, Map)
+                and path[:2] == ("server", "auth")
+                and self._comes_to_nothing(child.get("type"))
+            ):
+                continue
             if not isinstance(child, str):
                 found.put(key, self.value(child, here), line)
                 continue

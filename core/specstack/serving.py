@@ -32,7 +32,8 @@ def serve(app: "Application", ready: Callable[[str], None], *, insecure: bool = 
     without knowing who asks, unless `insecure` allows that.
     """
     settings = app.config.stack.server
-    listener = _listen(settings.host, settings.port, guarded=insecure)
+    guarded = insecure or settings.auth.provider_config is not None
+    listener = _listen(settings.host, settings.port, guarded=guarded)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(app, listener, ready))

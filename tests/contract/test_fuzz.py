@@ -7,6 +7,8 @@ from contextlib import ExitStack
 from typing import Any, ClassVar
 
 import hypothesis
+import pytest
+from schemathesis.core.failures import FailureGroup
 from schemathesis.python import asgi
 
 from support import contract
@@ -22,6 +24,11 @@ schema = contract.schema_of(contract.whole(_upstream))
 # A registration may stand over a model that its provider announces, and deleting it uncovers that again.
 # Here, where what is deleted must stay away, providers announce nothing.
 sequences = contract.schema_of(contract.whole(_upstream, announced=False))
+# With keys: what is public answers everybody, all else nobody without one (the check `ignored_auth`).
+keyed = contract.schema_of(
+    contract.whole(_upstream, keyed=True), examples=max(EXAMPLES // 3, 5), coverage=False, keyed=True
+)
+unguarded = contract.schema_of(contract.whole(_upstream), examples=1, coverage=False, keyed=True)
 # The generated routers are no ornament: they serve the same in an app that knows nothing of ours.
 routers = contract.schema_of(contract.bare(_upstream), examples=max(EXAMPLES // 3, 5), coverage=False)
 
@@ -31,6 +38,20 @@ def test_operation(case: Any, answers: Answers) -> None:
     response = fuzz(case, answers)
     if case.method == "DELETE" and response.status_code == 200:
         contract.restore(schema, response.json()["id"])
+
+
+@keyed.parametrize()
+def test_operation_with_keys(case: Any, answers: Answers) -> None:
+    response = fuzz(case, answers)
+    if case.method == "DELETE" and response.status_code == 200:
+        contract.restore(keyed, response.json()["id"])
+
+
+def test_a_server_that_asks_for_no_key_is_found_out() -> None:
+    case = unguarded["/v1/models"]["GET"].Case()
+    with pytest.raises(FailureGroup) as caught:
+        case.call_and_validate()
+    assert {type(one).__name__ for one in caught.value.exceptions} == {"IgnoredAuth"}
 
 
 @routers.parametrize()

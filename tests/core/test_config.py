@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from specstack.auth.keys import hash_of
 from specstack.config import RunConfig, load_config, read_config
 from specstack.descriptors import GeneratedServer
 from specstack.startup import ConfigError
@@ -26,6 +27,14 @@ def faults(text: str, server: GeneratedServer = SERVER, **env: str) -> list[str]
         read(text, server, **env)
     assert all(line.startswith("run.yaml:") for line in caught.value.lines)
     return [line.removeprefix("run.yaml:") for line in caught.value.lines]
+
+
+def server_with(text: str) -> str:
+    return (
+        HEAD
+        + "providers: {}\nserver:\n"
+        + "".join(f"  {line}\n" for line in dedent(text).strip().splitlines())
+    )
 
 
 def inference(*lines: str) -> str:
@@ -440,4 +449,43 @@ def test_a_type_of_another_api(monkeypatch: pytest.MonkeyPatch) -> None:
     assert faults(inference("- {provider_id: o, provider_type: inline::thing}")) == [
         "5: providers.inference[0].provider_type: no provider type 'inline::thing' for the API "
         "inference; it belongs to the API other"
+    ]
+
+
+# -- server.auth ---------------------------------------------------------------------------
+
+HASH = "sha256:" + "0" * 64
+AUTH = "auth:\n  provider_config:\n    type: api_keys\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (AUTH, "6: server.auth.provider_config: has no key; add one under keys (`specstack keys new` makes "
+         "it) or set plain_keys"),
+        (AUTH + "    plain_keys: ' , '\n",
+         "6: server.auth.provider_config: has no key; add one under keys (`specstack keys new` makes "
+         "it) or set plain_keys"),
+        (AUTH + "    plain_keys: long-enough-canary-1,s3cret\n",
+         "8: server.auth.provider_config.plain_keys: key "
+         "2 has 6 characters, and a key needs 20; `specstack keys new` makes one"),
+        (AUTH + "    keys: [{id: a, hash: s3cret}]\n",
+         "8: server.auth.provider_config.keys[0].hash: must match the pattern ^sha256:[0-9a-f]{64}$"),
+        (AUTH + f"    keys: [{{id: a, hash: '{HASH}'}}, {{id: b, hash: '{HASH}'}}]\n",
+         "8: server.auth.provider_config.keys[1].hash: the key stands here twice, first for 'a'; remove one"),
+        (AUTH + f"    keys: [{{id: a, hash: '{HASH}', tenant: Red}}]\n", "8: server.auth.provider_config.keys"
+         "[0].tenant: must match the pattern ^[a-z0-9][a-z0-9_-]{0,127}$"),
+        (AUTH.replace("api_keys", "ldap") + "    plain_keys: s3cret\n",
+         "7: server.auth.provider_config.type: must be 'api_keys'"),
+    ],
+)  # fmt: skip
+def test_wrong_authentication(text: str, message: str) -> None:
+    assert faults(server_with(text)) == [message]
+
+
+def test_a_plain_key_that_is_hashed_too() -> None:
+    key = "sk-a-plain-key-000003"
+    text = AUTH + f"    plain_keys: {key}\n    keys: [{{id: a, hash: '{hash_of(key)}'}}]\n"
+    assert faults(server_with(text)) == [
+        "8: server.auth.provider_config.plain_keys: key 1 stands under keys too, for 'a'; remove one"
     ]

@@ -191,6 +191,26 @@ def test_any_loopback_address_will_do(config: Path, upstream: LoopbackUpstream, 
         found.end()
 
 
+def test_with_keys_it_may_listen_anywhere(tmp_path: Path, upstream: LoopbackUpstream) -> None:
+    path = tmp_path / "run.yaml"
+    auth = 'host: "::", auth: {provider_config: {type: api_keys, plain_keys: "${env.KEYS}"}}'
+    path.write_text(CONFIG.replace("port: 0", f"port: 0, {auth}"))
+    key = "sk-canary-00000000000"
+    found = Server(path, UP=upstream.base_url, KEYS=key).ready()
+    try:
+        port = found.url.rsplit(":", 1)[1]
+        url = f"http://127.0.0.1:{port}/v1/models"
+        assert httpx.get(url).status_code == 401
+        assert httpx.get(url, headers={"authorization": f"Bearer {key}"}).status_code == 200
+        (line,) = (line for line in found.said.splitlines() if "  try " in line)
+        command = line.split("try")[1].replace("[::]", "127.0.0.1")
+        env = {**os.environ, "SPECSTACK_API_KEY": key}
+        done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True, env=env)
+        assert json.loads(done.stdout)["model"] == "up/echo"
+    finally:
+        found.end()
+
+
 def test_insecure_opens_it_to_everybody(config: Path, upstream: LoopbackUpstream) -> None:
     found = Server(config, ["--host", "0.0.0.0", "--insecure"], UP=upstream.base_url).ready()
     try:

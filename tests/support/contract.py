@@ -55,8 +55,11 @@ def registration(known: Known) -> Json:
     }
 
 
-def run_config(upstream: LoopbackUpstream, announced: bool = True) -> RunConfig:
-    """Every API, two providers at the loopback server.
+KEY: Final = "sk-the-key-of-the-fuzz"
+
+
+def run_config(upstream: LoopbackUpstream, announced: bool = True, keyed: bool = False) -> RunConfig:
+    """Every API, two providers at the loopback server; when `keyed`, for those who bear `KEY`.
 
     Without `announced` they announce no models, and the first takes registrations that name none.
     """
@@ -66,7 +69,10 @@ def run_config(upstream: LoopbackUpstream, announced: bool = True) -> RunConfig:
     entry = {"provider_type": "remote::openai-compatible", "config": config}
     providers: list[Json] = [{"provider_id": name, **entry} for name in PROVIDERS]
     providers[0]["default"] = not announced
-    text = json.dumps({"version": 2, "distro_name": "contract", "providers": {"inference": providers}})
+    config = {"version": 2, "distro_name": "contract", "providers": {"inference": providers}}
+    if keyed:
+        config["server"] = {"auth": {"provider_config": {"type": "api_keys", "plain_keys": KEY}}}
+    text = json.dumps(config)
     return read_config(text, "contract.yaml", SERVER, {})
 
 
@@ -78,16 +84,19 @@ async def prepare(app: Asgi) -> None:
 
 
 def client(app: Asgi) -> httpx.AsyncClient:
-    """A client of an app in this process, whose lifespan runs already."""
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://testserver")
+    """A client, with the key, of an app in this process whose lifespan runs already."""
+    headers = {"authorization": f"Bearer {KEY}"}
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://testserver", headers=headers
+    )
 
 
-def whole(upstream: LoopbackUpstream, announced: bool = True) -> Fresh:
-    """The app as `stack-serve` runs it."""
+def whole(upstream: LoopbackUpstream, announced: bool = True, keyed: bool = False) -> Fresh:
+    """The app as `stack-serve` runs it; when `keyed`, for those who bear `KEY`."""
 
     @asynccontextmanager
     async def started() -> AsyncIterator[Asgi]:
-        app = build(run_config(upstream, announced))
+        app = build(run_config(upstream, announced, keyed))
         await app.start()
         try:
             await prepare(app)
@@ -117,8 +126,11 @@ def bare(upstream: LoopbackUpstream) -> Fresh:
     return Fresh(started)
 
 
-def schema_of(app: Fresh, examples: int = EXAMPLES, coverage: bool = True) -> Any:
-    """The published bundle, configured from the spec, for calls to `app` in this process."""
+def schema_of(app: Fresh, examples: int = EXAMPLES, coverage: bool = True, keyed: bool = False) -> Any:
+    """The published bundle, configured from the spec, for calls to `app` in this process.
+
+    What it says of credentials holds for a server that is `keyed`.
+    """
     config = configuration(
         SPEC,
         {"model": list(KNOWN.values())},
@@ -126,8 +138,10 @@ def schema_of(app: Fresh, examples: int = EXAMPLES, coverage: bool = True) -> An
         codes=codes_of(errors),
         examples=examples,
         coverage=coverage,
+        auth={"BearerKey": {"bearer": KEY}} if keyed else None,
     )
-    schema = schemathesis.openapi.from_dict(BUNDLE, config=config)
+    bundle = BUNDLE if keyed else {name: part for name, part in BUNDLE.items() if name != "security"}
+    schema = schemathesis.openapi.from_dict(bundle, config=config)
     schema.app = app
     return schema
 
@@ -135,5 +149,7 @@ def schema_of(app: Fresh, examples: int = EXAMPLES, coverage: bool = True) -> An
 def restore(schema: Any, model_id: str) -> None:
     """Put back a known model that a test has deleted."""
     if model_id in KNOWN:
-        response = schema["/v1/models"]["POST"].Case(body=registration(KNOWN[model_id])).call()
+        headers = {"authorization": f"Bearer {KEY}"}
+        case = schema["/v1/models"]["POST"].Case(body=registration(KNOWN[model_id]), headers=headers)
+        response = case.call()
         assert response.status_code == 200, response.text

@@ -104,12 +104,14 @@ def configuration(
     codes: Mapping[str, int],
     examples: int = EXAMPLES,
     coverage: bool = True,
+    auth: Json | None = None,
 ) -> SchemathesisConfig:
     """The configuration of a run: every check on, every operation in.
 
     `known` holds the resources that exist, by kind; `values` values that exist for further fields, as
     `path.provider_id` or `body.provider_id`; `codes` the status of each error code. `coverage` adds
-    to the drawn cases one for each keyword of each schema, kept and broken.
+    to the drawn cases one for each keyword of each schema, kept and broken. `auth` holds credentials by
+    security scheme.
     """
     dictionaries, blocks = operation_blocks(bundle, known, values, codes)
     return SchemathesisConfig.from_dict(
@@ -121,6 +123,7 @@ def configuration(
             "phases": {"coverage": {"enabled": coverage}},
             "dictionaries": dictionaries,
             "operations": blocks,
+            **({"auth": {"openapi": auth}} if auth else {}),
         }
     )
 

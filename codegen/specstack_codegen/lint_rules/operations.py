@@ -44,6 +44,26 @@ def one_tag(spec: Spec) -> Iterator[Finding]:
             yield Finding(pos, f"{view.label(node)} is not tagged with its API", f"write tags: [{api}]")
 
 
+@rule("public-security")
+def public_security(spec: Spec) -> Iterator[Finding]:
+    """Where the spec names security schemes, `security: []` and x-public stand in the same operations."""
+    schemes = spec.openapi.map("components").map("securitySchemes")
+    for node in spec.operations() if "security" in spec.openapi else ():
+        public, has = bool(node.value.get("x-public")), "security" in node.value
+        if public and (not has or node.value.seq("security")):
+            hint = "write security: [] next to x-public: true"
+            yield Finding(
+                node.value.at("x-public"), f"{view.label(node)} is public and asks for credentials", hint
+            )
+        elif has and not public:
+            hint = "remove security, or add x-public: true if it answers everybody"
+            yield Finding(node.value.at("security"), f"{view.label(node)} has a security of its own", hint)
+    for item in spec.openapi.seq("security"):
+        for name in item if isinstance(item, Map) else ():
+            if name not in schemes:
+                yield Finding(item.at(name), f"there is no security scheme {name!r}", close(name, schemes))
+
+
 @rule("stability")
 def stability(spec: Spec) -> Iterator[Finding]:
     """Every operation says how stable it is; `deprecated: true` and x-stability agree."""

@@ -47,6 +47,8 @@ def _resources(plural: str, known: list[Entry]) -> list[str]:
 def _curl(app: "Application", url: str, entries: list[Entry]) -> str:
     """A request that can succeed: the first example whose resource is known, else a plain GET."""
     operations = app.runtime.operations()
+    keyed = app.config.stack.server.auth.provider_config is not None
+    auth = ' -H "authorization: Bearer $SPECSTACK_API_KEY"' if keyed else ""
     tried: set[str] = set()
     for op in operations:
         name = op.access.resource if op.access else None
@@ -56,9 +58,9 @@ def _curl(app: "Application", url: str, entries: list[Entry]) -> str:
         tried.add(name)
         if body is not None:
             sent = shlex.quote(json.dumps(body, ensure_ascii=False))
-            return f"curl -s {url}{op.path} -H 'content-type: application/json' -d {sent}"
+            return f"curl -s {url}{op.path} -H 'content-type: application/json'{auth} -d {sent}"
     plain = (op.path for op in operations if op.method == "GET" and "{" not in op.path)
-    return f"curl -s {url}{next(plain, BUNDLE_PATH)}"
+    return f"curl -s {url}{next(plain, BUNDLE_PATH)}{auth}"
 
 
 def _example(

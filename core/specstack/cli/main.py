@@ -5,6 +5,7 @@ import typer
 from specstack.cli.chat import chat
 from specstack.cli.distros import distros
 from specstack.cli.generate import generate
+from specstack.cli.keys import keys
 from specstack.cli.models import models
 from specstack.cli.providers import providers
 from specstack.cli.routes import routes
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(chat)
 app.add_typer(models, name="models")
+app.add_typer(keys, name="keys")
 app.command()(providers)
 app.add_typer(distros, name="distros")
 app.command()(routes)

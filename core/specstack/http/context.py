@@ -4,11 +4,12 @@ import json
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, cast
 
-from specstack.descriptors import Variant
+from specstack.descriptors import Operation, Variant
 from specstack.http.errors import ErrorTable
+from specstack.http.settings import Hook
 from specstack_wire import RequestContext
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -27,10 +28,9 @@ def request_id_of(headers: Mapping[bytes, bytes]) -> str:
 
 
 def context_of(
-    headers: Mapping[bytes, bytes], request_id: str, operation: str, timeout: float | None, errors: ErrorTable
+    headers: Mapping[bytes, bytes], request_id: str, operation: str, timeout: float | None
 ) -> RequestContext:
-    """The context of a call. Raises the `invalid` error for provider data that is no JSON object."""
-    data = _NOTHING if _PROVIDER_DATA.isdisjoint(headers) else _provider_data(headers, errors)
+    """The context of a call, without its provider data, which nobody reads before it is known who calls."""
     deadline = None if timeout is None else time.time() + timeout
     trace = headers.get(b"traceparent")
     key = headers.get(b"idempotency-key")
@@ -39,7 +39,7 @@ def context_of(
         operation,
         None,
         None,
-        data,
+        _NOTHING,
         _NOTHING,
         deadline,
         None if trace is None else trace.decode("latin-1"),
@@ -47,17 +47,28 @@ def context_of(
     )
 
 
-def _provider_data(headers: Mapping[bytes, bytes], errors: ErrorTable) -> Mapping[str, Any]:
+async def ask_hooks(
+    hooks: Iterable[Hook], op: Operation | None, scope: MutableMapping[str, Any], ctx: RequestContext
+) -> None:
+    """Let each hook see the call; the first error that one raises is the answer."""
+    for hook in hooks:
+        await hook(op, cast("dict[str, Any]", scope), ctx)
+
+
+def read_provider_data(ctx: RequestContext, headers: Mapping[bytes, bytes], errors: ErrorTable) -> None:
+    """Put the caller's data for providers into the context. Raises `invalid` if it is no JSON object."""
+    if _PROVIDER_DATA.isdisjoint(headers):
+        return
     name = min(_PROVIDER_DATA.intersection(headers))
     try:
         data = json.loads(headers[name])
     except (ValueError, RecursionError):
         data = None
-    if isinstance(data, dict):
-        return cast("dict[str, Any]", data)
-    # The value may hold credentials, so it is not repeated.
-    shown = name.decode()
-    raise errors.error("invalid", f"The header {shown} must be a JSON object.", param=shown)
+    if not isinstance(data, dict):
+        # The value may hold credentials, so it is not repeated.
+        shown = name.decode()
+        raise errors.error("invalid", f"The header {shown} must be a JSON object.", param=shown)
+    ctx.provider_data = cast("dict[str, Any]", data)
 
 
 class VariantChoice:

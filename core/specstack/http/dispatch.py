@@ -6,13 +6,15 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.routing import BaseRoute, Match
 
-from specstack.http.context import request_id_of
+from specstack.descriptors import Operation
+from specstack.http.context import ask_hooks, request_id_of
 from specstack.http.endpoint import Endpoint, refuse_method
 from specstack.http.errors import error_reply
 from specstack.http.reply import Send, send_error
 from specstack.http.settings import HttpSettings
 from specstack.http.trie import Trie
 from specstack.http.websocket import reject
+from specstack_wire import ApiError, RequestContext
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -65,13 +67,35 @@ class SpecApp:
         found = leaf.methods.get(scope["method"]) if kind == "http" else leaf.socket
         if found is not None:
             await found(scope, receive, send)
-        elif kind == "http":
-            await refuse_method(list(leaf.methods.values()), self.settings, scope, send)
+            return
+        known = list(leaf.methods.values())
+        public = next((one.op for one in known if one.op.public), None)
+        if not await self._admits(public, path, scope, receive, send):
+            return
+        if kind == "http":
+            await refuse_method(known, self.settings, scope, send)
         else:
             await self._unknown(path, scope, receive, send)
 
+    async def _admits(
+        self, op: Operation | None, path: str, scope: Scope, receive: Receive, send: Send
+    ) -> bool:
+        """Whether the hooks let a request to no operation through; it is answered if they do not."""
+        if not self.settings.hooks:
+            return True
+        ctx = RequestContext(request_id_of(dict(scope["headers"])))
+        errors = self.settings.errors
+        try:
+            await ask_hooks(self.settings.hooks, op, scope, ctx)
+        except Exception as exc:
+            await self._refuse(errors.explain(exc, ctx.request_id, "a hook"), path, scope, receive, send)
+            return False
+        return True
+
     async def _elsewhere(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         """What a plug-in router serves, a document, or an unknown path."""
+        if not await self._admits(None, path, scope, receive, send):
+            return
         if any(_serves(route, scope) for route in self.inner.routes):
             await self.inner(scope, receive, _with_request_id(scope, send))
         elif path in self._documents and scope["type"] == "http":
@@ -80,13 +104,16 @@ class SpecApp:
             await self._unknown(path, scope, receive, send)
 
     async def _unknown(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
-        errors = self.settings.errors
-        request_id = request_id_of(dict(scope["headers"]))
-        envelope = errors.envelope(self._trie.envelope_near(path) or errors.default_envelope)
         close = " or ".join(dict.fromkeys(self._trie.close_to(path)))
         hint = f"did you mean {close}?" if close else "GET /openapi.json lists what it serves."
         message = f"This server has nothing at {path}; {hint}"
-        reply = error_reply(errors.error("not_found", message), envelope, request_id)
+        await self._refuse(self.settings.errors.error("not_found", message), path, scope, receive, send)
+
+    async def _refuse(self, error: ApiError, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        errors = self.settings.errors
+        request_id = request_id_of(dict(scope["headers"]))
+        envelope = errors.envelope(self._trie.envelope_near(path) or errors.default_envelope)
+        reply = error_reply(error, envelope, request_id)
         if scope["type"] == "websocket":
             await receive()
             await reject(scope, send, reply, request_id)

@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from specstack.descriptors import Operation
 from specstack.http.binding import Binding
-from specstack.http.context import context_of, request_id_of
+from specstack.http.context import ask_hooks, context_of, read_provider_data, request_id_of
 from specstack.http.errors import ClientGone, ErrorReply, error_reply
 from specstack.http.multipart import Uploads
 from specstack.http.reply import (
@@ -65,9 +65,10 @@ class Endpoint:
         uploads = Uploads() if bound.has_files else None
         watch: Watch | None = None
         try:
-            ctx = context_of(headers, request_id, self.op.id, bound.timeout, bound.errors)
-            for hook in bound.hooks:
-                await hook(self.op, cast("dict[str, Any]", scope), ctx)
+            ctx = context_of(headers, request_id, self.op.id, bound.timeout)
+            if bound.hooks:
+                await ask_hooks(bound.hooks, self.op, scope, ctx)
+            read_provider_data(ctx, headers, bound.errors)
             params = NO_PARAMS if bound.params is None else bound.params.read(scope, headers)
             variant = "" if bound.variants is None else bound.variants.of(headers)
             raw: bytes | None = None

@@ -9,10 +9,11 @@ from specstack.descriptors import Operation
 from specstack.http.errors import ErrorTable, default_errors
 from specstack_wire import RequestContext
 
-Hook = Callable[[Operation, "dict[str, Any]", RequestContext], Awaitable[None]]
-"""Runs before the body of a call is read, with the operation, the ASGI scope and the call's context.
+Hook = Callable[["Operation | None", "dict[str, Any]", RequestContext], Awaitable[None]]
+"""Runs before anything of a call is read, with the operation, the ASGI scope and the call's context.
 
-It may fill in the context (principal, tenant) or refuse by raising an `ApiError`.
+It may fill in the context (principal, tenant) or refuse by raising an `ApiError`. The operation is None for
+what the spec does not describe: documents, plug-in routes, unknown paths and methods.
 """
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic_core import from_json, to_json
 
 from specstack.descriptors import Operation, WebSocketSpec
-from specstack.http.context import context_of, request_id_of
+from specstack.http.context import ask_hooks, context_of, read_provider_data, request_id_of
 from specstack.http.decoding import JsonDecoder
 from specstack.http.errors import ErrorReply, error_reply
 from specstack_wire import ApiError, Event, RequestContext, Stream
@@ -142,9 +142,9 @@ async def serve_socket(
     try:
         if spec is None or handler is None:
             raise bound.errors.error("not_found", f"There is no WebSocket at {scope['path']}.")
-        ctx = context_of(headers, request_id, op.id, None, bound.errors)
-        for hook in bound.hooks:
-            await hook(op, cast("dict[str, Any]", scope), ctx)
+        ctx = context_of(headers, request_id, op.id, None)
+        await ask_hooks(bound.hooks, op, scope, ctx)
+        read_provider_data(ctx, headers, bound.errors)
     except Exception as exc:
         await reject(scope, send, bound.failure(exc, request_id), request_id)
         return
