@@ -10,7 +10,8 @@ from specstack.auth.hook import authentication
 from specstack.config import RunConfig, load_reference
 from specstack.descriptors import GeneratedServer, Operation
 from specstack.http import ErrorTable, HttpSettings, SpecApp, build_app
-from specstack.http.dispatch import Receive, Scope
+from specstack.http.cors import Cors, CorsRules
+from specstack.http.dispatch import AsgiApp, Receive, Scope
 from specstack.http.reply import Send
 from specstack.resolver import Supplies
 from specstack.runtime import Runtime
@@ -35,6 +36,7 @@ class Application:
         self.config = config
         self.server = server
         self._auth = auth_provider(config.stack.server.auth)
+        self._cors = CorsRules.of(config.stack.server.cors)
         self._runtime: Runtime | None = None
         self._http: SpecApp | None = None
 
@@ -51,6 +53,11 @@ class Application:
         if self._http is None:
             raise RuntimeError("the application has not started")
         return self._http
+
+    @property
+    def front(self) -> AsgiApp:
+        """The HTTP side as browsers of other sites may see it. Raises RuntimeError before the start."""
+        return self.http if self._cors is None else Cors(self.http, self._cors)
 
     async def start(self) -> None:
         """Start providers, fill tables, mount routers, unless that is done. Raises StartupError."""
@@ -83,7 +90,7 @@ class Application:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
         else:
-            await self.http(scope, receive, send)
+            await self.front(scope, receive, send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         message = await receive()

@@ -14,6 +14,11 @@ def server_faults(server: "ServerConfig") -> Iterator[tuple[Path, str]]:
     """Each fault with its path in the run config. Messages never hold a key."""
     if server.auth.provider_config is not None:
         yield from _api_keys(server.auth.provider_config, ("server", "auth", "provider_config"))
+    if server.cors.allow_credentials and "*" in (server.cors.allow_origins or ()):
+        yield (
+            ("server", "cors", "allow_credentials"),
+            "any page could act with its visitors' credentials; list the origins instead of '*'",
+        )
 
 
 def _api_keys(auth: "ApiKeysAuth", at: Path) -> Iterator[tuple[Path, str]]:

@@ -4,17 +4,21 @@ import asyncio
 import gc
 import logging
 import socket
+import ssl
 import sys
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from specstack.http.dispatch import AsgiApp
+from specstack.http.hosts import Doorkeeper, is_loopback
 from specstack.startup import StartupError
+from specstack.tls import server_context
 
 if TYPE_CHECKING:
     import uvicorn
 
     from specstack.assembly import Application
+    from specstack_api.run_config import ServerConfig
 
 _BACKLOG = 2048
 _BEFORE_ANNOUNCING = 1.0
@@ -32,38 +36,79 @@ def serve(app: "Application", ready: Callable[[str], None], *, insecure: bool = 
     without knowing who asks, unless `insecure` allows that.
     """
     settings = app.config.stack.server
-    guarded = insecure or settings.auth.provider_config is not None
-    listener = _listen(settings.host, settings.port, guarded=guarded)
+    context = server_context(settings.tls) if settings.tls is not None else None
+    anywhere = insecure or knows_callers(settings)
+    listener = _listen(settings.host, settings.port, anywhere=anywhere)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(app, listener, ready))
+            runner.run(_serve(app, listener, context, ready))
     except KeyboardInterrupt:
         _log.info("stopped")
     finally:
         listener.close()
 
 
-async def _serve(app: "Application", listener: socket.socket, ready: Callable[[str], None]) -> None:
+def knows_callers(settings: "ServerConfig") -> bool:
+    """Whether everybody who is served has shown who he is: by a key, or by a certificate."""
+    return settings.auth.provider_config is not None or (
+        settings.tls is not None and settings.tls.cafile is not None
+    )
+
+
+def guarded(app: "Application", address: str) -> AsgiApp:
+    """The started application as a listener on `address` may show it: to hosts and pages that it knows."""
+    settings = app.config.stack.server
+    hosts = settings.allowed_hosts
+    if (hosts is None and not is_loopback(address)) or "*" in (hosts or ()):
+        names = None
+    else:
+        names = hosts or ()
+    # Foreign pages cannot put a key into a request. A certificate goes along by itself.
+    keyed = settings.auth.provider_config is not None
+    origins = None if keyed else frozenset(settings.cors.allow_origins or ())
+    return Doorkeeper(app.front, app.http.settings.errors, names, origins)
+
+
+async def _serve(
+    app: "Application",
+    listener: socket.socket,
+    context: ssl.SSLContext | None,
+    ready: Callable[[str], None],
+) -> None:
     import uvicorn
 
     await app.start()
+    host, port = listener.getsockname()[:2]
     grace = app.config.stack.server.shutdown_grace_seconds
     config = uvicorn.Config(
-        app.http,
+        guarded(app, host),
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=int(grace + _LAST_WORDS) + 1,
         ws_max_size=app.config.stack.server.body_limit_bytes,
+        # Otherwise any process of this machine could say in a header which address it calls from.
+        proxy_headers=False,
     )
-    host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
+    if context is not None:
+        config.ssl_context_factory = _always(context)
+    scheme = "http" if context is None else "https"
     # What start-up made lives as long as the process: the collector need not look at it again.
     gc.collect()
     gc.freeze()
     gc.enable()
-    await _server_class()(config, app, grace, lambda: ready(f"http://{shown}:{port}")).serve([listener])
+    await _server_class()(config, app, grace, lambda: ready(f"{scheme}://{shown}:{port}")).serve([listener])
+
+
+def _always(
+    context: ssl.SSLContext,
+) -> "Callable[[uvicorn.Config, Callable[[], ssl.SSLContext]], ssl.SSLContext]":
+    def made(config: "uvicorn.Config", default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+        return context
+
+    return made
 
 
 def _server_class() -> "Callable[[uvicorn.Config, Application, float, Callable[[], None]], uvicorn.Server]":
@@ -109,10 +154,10 @@ def _server_class() -> "Callable[[uvicorn.Config, Application, float, Callable[[
     return Server
 
 
-def _listen(host: str, port: int, *, guarded: bool) -> socket.socket:
+def _listen(host: str, port: int, *, anywhere: bool) -> socket.socket:
     """A listening socket, taken before anything slow happens. Raises StartupError.
 
-    What is not `guarded` listens on loopback alone.
+    Unless it may listen `anywhere`, it takes loopback addresses alone.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -121,7 +166,7 @@ def _listen(host: str, port: int, *, guarded: bool) -> socket.socket:
         listener.bind((host, port))
         address: str = listener.getsockname()[0]
         # The address counts, not the name: a name may stand for anything.
-        if not guarded and not is_loopback(address):
+        if not anywhere and not is_loopback(address):
             listener.close()
             raise StartupError(
                 f"server.host: {host} takes requests from other machines, and nothing says who may ask: "
@@ -134,18 +179,6 @@ def _listen(host: str, port: int, *, guarded: bool) -> socket.socket:
         raise StartupError(f"server: cannot listen on {host}:{port}: {_why(error)}") from None
     listener.setblocking(False)
     return listener
-
-
-def is_loopback(address: str) -> bool:
-    """Whether only this machine reaches an address. Names other than `localhost` do not count."""
-    if address == "localhost":
-        return True
-    try:
-        found = ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = found.ipv4_mapped if found.version == 6 else None
-    return (mapped or found).is_loopback
 
 
 def _why(error: OSError) -> str:

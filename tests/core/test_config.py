@@ -489,3 +489,23 @@ def test_a_plain_key_that_is_hashed_too() -> None:
     assert faults(server_with(text)) == [
         "8: server.auth.provider_config.plain_keys: key 1 stands under keys too, for 'a'; remove one"
     ]
+
+
+# -- server.cors and server.tls ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cors: {allow_origins: ['*'], allow_credentials: true}",
+         "5: server.cors.allow_credentials: any page "
+         "could act with its visitors' credentials; list the origins instead of '*'"),
+        ("cors: {allow_origins: ['https://a.example/']}",
+         "5: server.cors.allow_origins[0]: must match the pattern ^([*]|[a-z][a-z0-9+.-]*://[^/ ]+)$"),
+        ("cors: {allow_origins: ['a.example']}",
+         "5: server.cors.allow_origins[0]: must match the pattern ^([*]|[a-z][a-z0-9+.-]*://[^/ ]+)$"),
+        ("tls: {keyfile: k}", "5: server.tls.certfile: is missing; add it"),
+    ],
+)  # fmt: skip
+def test_wrong_guards(text: str, message: str) -> None:
+    assert faults(server_with(text)) == [message]

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 from specstack_wire import Principal
 
-Role = Literal["unauthenticated", "forbidden", "overloaded"]
+Role = Literal["unauthenticated", "forbidden"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class Identity:
 class Refusal(Exception):
     """The caller does not get in. `message` is for the caller: what is wrong and what to do, never a secret.
 
-    `role` is the error that it becomes: `unauthenticated` (401), `forbidden` (403: known or not, this one may
-    not, such as a proxy from elsewhere), or `overloaded` (503: the server that knows the answer gives none).
+    `role` is the error that it becomes: `unauthenticated` (401) or `forbidden` (403: known or not, this one
+    may not, such as a proxy from elsewhere).
     """
 
     def __init__(self, message: str, role: Role = "unauthenticated") -> None:
@@ -105,5 +105,5 @@ class AuthProvider(Protocol):
         """Ends what `start` began."""
 
     async def authenticate(self, attempt: Attempt) -> Identity:
-        """The caller. Raises Refusal."""
+        """The caller. Raises Refusal; an ApiError, such as UpstreamUnreachable, where nobody can tell."""
         ...

@@ -16,7 +16,7 @@ from specstack.config import read_config
 from specstack.http import ErrorTable
 from specstack_api import errors
 from specstack_server import SERVER
-from specstack_wire import Principal, RequestContext
+from specstack_wire import Principal, RequestContext, UpstreamUnreachable
 
 KEY, PLAIN = "sk-the-key-of-ann-0001", "sk-a-plain-key-000003"
 CONFIG = f"""
@@ -149,7 +149,7 @@ class Gateway:
         if attempt.client != "10.0.0.1":
             raise Refusal("Only the gateway may call.", "forbidden")
         if attempt.path.endswith("routes"):
-            raise Refusal("The directory does not answer; try again.", "overloaded")
+            raise UpstreamUnreachable("The directory does not answer; try again.")
         return Identity(Principal(attempt.headers["x-user"], {"teams": ("a",)}), attempt.header(b"x-tenant"))
 
 
@@ -163,7 +163,7 @@ async def test_other_kinds_of_providers_fit() -> None:
     with pytest.raises(errors.PermissionDenied, match="Only the gateway") as caught:
         await hook(None, {**scope, "client": ("10.0.0.2", 1)}, ctx)
     assert not caught.value.headers
-    with pytest.raises(errors.Overloaded):
+    with pytest.raises(UpstreamUnreachable):
         await hook(None, {**scope, "path": "/v1/inspect/routes"}, ctx)
 
 
