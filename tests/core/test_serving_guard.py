@@ -222,8 +222,8 @@ def test_client_certificates(tmp_path: Path, certificates: Path) -> None:
         ),
         (
             "certfile: C/server.pem, keyfile: C/client.key",
-            "server.tls: C/server.pem and C/client.key: key values mismatch; give the certificate chain as PEM "
-            "in certfile and its unencrypted key in keyfile",
+            "server.tls: C/server.pem and C/client.key: key values mismatch; give the certificate chain "
+            "as PEM in certfile and its unencrypted key in keyfile",
         ),
         (
             "certfile: C/server.pem, keyfile: C/locked.key",
