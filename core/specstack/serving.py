@@ -59,10 +59,9 @@ def guarded(app: "Application", address: str) -> AsgiApp:
     """The started application as a listener on `address` may show it: to hosts and pages that it knows."""
     settings = app.config.stack.server
     hosts = settings.allowed_hosts
-    if (hosts is None and not is_loopback(address)) or "*" in (hosts or ()):
-        names = None
-    else:
-        names = hosts or ()
+    if hosts is None:
+        hosts = [] if is_loopback(address) else ["*"]
+    names = None if "*" in hosts else hosts
     # Foreign pages cannot put a key into a request. A certificate goes along by itself.
     keyed = settings.auth.provider_config is not None
     origins = None if keyed else frozenset(settings.cors.allow_origins or ())

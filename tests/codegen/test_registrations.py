@@ -104,4 +104,5 @@ def test_editors_check_registered_models_as_the_server_does() -> None:
     schema = json.loads(EMITTERS["config"](ir)["specstack_api/run-config.schema.json"])
     item = schema["$defs"]["ModelRegistration"]
     assert item["additionalProperties"] is False
-    assert item["properties"]["model_type"]["enum"] == list(ir.resource("model").attributes[0].values)
+    kind = item["properties"]["model_type"]["anyOf"][0]
+    assert kind["enum"] == list(ir.resource("model").attributes[0].values)

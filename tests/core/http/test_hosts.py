@@ -55,8 +55,10 @@ async def ask(
         "app.localhost:1",
         "127.0.0.1:8321",
         "127.1.2.3",
-    ]
-    + ["[::1]:8321", "[::1]", "[::ffff:127.0.0.1]:80"],
+        "[::1]:8321",
+        "[::1]",
+        "[::ffff:127.0.0.1]:80",
+    ],
 )
 async def test_names_of_this_machine(host: str) -> None:
     assert await ask(("host", host)) == (200, "in")
@@ -75,8 +77,9 @@ async def test_names_of_this_machine(host: str) -> None:
         "localhost/x",
         "localhost, evil.example",
         "127.1",
-    ]
-    + ["[::1", "\xff"],
+        "[::1",
+        "\xff",
+    ],
 )
 async def test_other_names_are_refused(host: str) -> None:
     status, body = await ask(("host", host))
