@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -47,6 +47,8 @@ class RunConfig:
     providers: tuple[ConfiguredProvider, ...]
     apis: tuple[str, ...] | None
     registered: Mapping[str, tuple[tuple[str, Any], ...]]
+    values: Substituted = field(default_factory=Substituted, repr=False, compare=False)
+    """The file's own values, secrets and all: for saying where a setting comes from."""
 
     def of_api(self, api: str) -> tuple[ConfiguredProvider, ...]:
         """The providers of one API, in the order of the file."""
@@ -81,10 +83,10 @@ def read_config(text: str, file: str, server: GeneratedServer, env: Mapping[str,
     stack, faults = check(StackConfig, values.root, (), values.dynamic, {one.path for one in values.faults})
     reading = _Reading(file, server, values)
     providers = reading.providers()
-    found = {*values.faults, *faults, *reading.faults}
+    found = {*values.faults, *map(values.with_variable, (*faults, *reading.faults))}
     if found or stack is None:
         raise ConfigError(one.render(file) for one in sorted(found, key=_place))
-    return RunConfig(file, stack, tuple(providers), reading.apis(), reading.registered(stack))
+    return RunConfig(file, stack, tuple(providers), reading.apis(), reading.registered(stack), values)
 
 
 class _Reading:

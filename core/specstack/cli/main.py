@@ -3,6 +3,7 @@
 import typer
 
 from specstack.cli.chat import chat
+from specstack.cli.configs import config
 from specstack.cli.distros import distros
 from specstack.cli.generate import generate
 from specstack.cli.models import models
@@ -27,6 +28,7 @@ app.command()(serve)
 app.command()(chat)
 app.add_typer(models, name="models")
 app.command()(providers)
+app.add_typer(config, name="config")
 app.add_typer(distros, name="distros")
 app.command()(routes)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(generate)
