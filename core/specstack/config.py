@@ -60,13 +60,17 @@ def load_config(path: Path, server: GeneratedServer, env: Mapping[str, str] | No
 
     `env` replaces the process's environment. Raises ConfigError with every fault.
     """
+    return read_config(read_text(path), str(path), server, os.environ if env is None else env)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file. Raises ConfigError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError:
         raise ConfigError([f"{path}: is not UTF-8 text; save it as UTF-8"]) from None
-    return read_config(text, str(path), server, os.environ if env is None else env)
 
 
 def read_config(text: str, file: str, server: GeneratedServer, env: Mapping[str, str]) -> RunConfig:

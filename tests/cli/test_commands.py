@@ -62,6 +62,7 @@ COMMANDS = [
     ["config", "check"],
     ["config", "show"],
     ["config", "schema"],
+    ["config", "upgrade"],
     ["routes"],
     ["generate"],
 ]

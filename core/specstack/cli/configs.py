@@ -1,5 +1,6 @@
 """`specstack config`: look at run configs, and make them of those of other servers."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -80,3 +81,43 @@ def schema() -> None:
     from importlib import resources
 
     typer.echo((resources.files("specstack_api") / SCHEMA).read_text("utf-8"), nl=False)
+
+
+@config.command()
+def upgrade(
+    file: Annotated[Path, typer.Argument(help="A run config of Llama Stack (version 1 or 2) or OGX.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write here instead of to standard output.")
+    ] = None,
+) -> None:
+    """Make a run config of ours from one of Llama Stack or OGX.
+
+    What could not be carried, and what now means something else, is said on standard error and stands as
+    comments at the head of the new file.
+
+    Examples:
+
+    \b
+      specstack config upgrade run.yaml > my-config.yaml
+      specstack config upgrade run.yaml -o my-config.yaml
+    """
+    from specstack.config import read_text
+    from specstack.startup import StartupError
+    from specstack.upgrade import upgrade as upgraded
+    from specstack_server import SERVER
+
+    try:
+        made = upgraded(read_text(file), str(file), SERVER)
+    except StartupError as error:
+        fail(*error.lines)
+    for line in made.report:
+        typer.echo(line, err=True)
+    if output is None:
+        typer.echo(made.text, nl=False)
+        return
+    try:
+        with output.open("x", encoding="utf-8") as stream:
+            stream.write(made.text)
+    except OSError as error:
+        fail(f"{output}: cannot be written: {error.strerror}")
+    typer.echo(f"wrote {output}; next: specstack config check {output}", err=True)

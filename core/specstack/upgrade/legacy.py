@@ -1,0 +1,56 @@
+"""Version 1: providers in a routing table and a map beside it, brought into the form of version 2."""
+
+from typing import Any, cast
+
+from specstack.positions import Map, Seq
+
+_TABLE = "routing_table"
+_MAPS = ("api_providers", "provider_map")
+
+
+def as_version_2(root: Map) -> Map:
+    """`root` with `providers`, if it is of version 1; else `root` itself. Lines are kept."""
+    if not any(name in root for name in (_TABLE, *_MAPS)):
+        return root
+    found = Map(root.line)
+    providers = Map(root.line)
+    for key, value in root.items():
+        line = root.lines[key]
+        if key == _TABLE and isinstance(value, Map):
+            for api, entries in value.items():
+                _add(providers, api, entries, value.lines[api])
+        elif key in _MAPS and isinstance(value, Map):
+            for api, entry in value.items():
+                # `providers: [types]` there only repeats what the routing table says.
+                if not (isinstance(entry, Map) and "providers" in entry):
+                    _add(providers, api, entry, value.lines[api])
+        else:
+            found.put(key, value, line)
+    for api, items in found.get("providers", Map(root.line)).items():
+        providers.put(api, items, root.line)
+    found.put("providers", providers, root.line)
+    return found
+
+
+def _add(providers: Map, api: str, entries: Any, line: int) -> None:
+    listed: list[Any] = cast(list[Any], entries) if isinstance(entries, list) else [entries]
+    items = providers.get(api) or Seq(line)
+    for index, entry in enumerate(listed):
+        if isinstance(entry, Map):
+            items.add(_provider(entry, index if len(listed) > 1 else None), entry.line)
+    if items:
+        providers.put(api, items, line)
+
+
+def _provider(entry: Map, index: int | None) -> Map:
+    """What was called `provider_id` is the type; several of one API were numbered."""
+    found = Map(entry.line)
+    for key, value in entry.items():
+        if key == "provider_id" and "provider_type" not in entry:
+            short = str(value).rpartition("::")[2]
+            own = short if index is None else f"{short}-{index:02d}"
+            found.put("provider_id", own, entry.lines[key])
+            found.put("provider_type", value, entry.lines[key])
+        else:
+            found.put(key, value, entry.lines[key])
+    return found
