@@ -32,7 +32,7 @@ def serve(app: "Application", ready: Callable[[str], None]) -> None:
     settings = app.config.stack.server
     listener = _listen(settings.host, settings.port)
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_serve(app, listener, ready))
     except KeyboardInterrupt:
         _log.info("stopped")
@@ -131,7 +131,7 @@ def _why(error: OSError) -> str:
     return f"{error.strerror}; choose another address with --host"
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """uvloop where there is one."""
     if sys.platform == "win32":
         return None

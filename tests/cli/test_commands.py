@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from specstack.cli.distributions import find_distribution, shipped
 from specstack.cli.main import app
 from specstack.config import read_config
+from specstack.distributions import find_distribution, shipped
 from specstack.positions import load
 from specstack.startup import StartupError
 from support.loopback_upstream import LoopbackUpstream

@@ -10,10 +10,10 @@ import jsonschema
 import pytest
 from typer.testing import CliRunner
 
-from specstack.cli.distributions import find_distribution
 from specstack.cli.main import app
 from specstack.config import load_reference, read_config
 from specstack.config_values import shown_path
+from specstack.distributions import find_distribution
 from specstack.positions import load
 from specstack.startup import ConfigError
 from specstack.upgrade import upgrade

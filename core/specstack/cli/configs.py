@@ -35,7 +35,7 @@ def check(config: Config = "starter") -> None:
       specstack config check my-config.yaml
       OLLAMA_URL=http://localhost:11434/v1 specstack config check starter
     """
-    from specstack.cli.distributions import load_distribution
+    from specstack.cli.loading import load_distribution
     from specstack.startup import StartupError
 
     try:
@@ -56,7 +56,7 @@ def show(config: Config = "starter") -> None:
       specstack config show starter
       specstack config show my-config.yaml | grep environment
     """
-    from specstack.cli.distributions import load_distribution
+    from specstack.cli.loading import load_distribution
     from specstack.config_view import shown
     from specstack.startup import StartupError
 

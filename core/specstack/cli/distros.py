@@ -31,7 +31,7 @@ def list_distros() -> None:
 
         specstack distros list
     """
-    from specstack.cli.distributions import shipped
+    from specstack.distributions import shipped
 
     table([["NAME", "RUN CONFIG"], *([one.name, str(one.path)] for one in shipped())])
 
@@ -44,7 +44,7 @@ def show(name: Annotated[str, typer.Argument(help="A distribution's name, or a p
 
         specstack distros show starter > my-config.yaml
     """
-    from specstack.cli.distributions import find_distribution
+    from specstack.distributions import find_distribution
     from specstack.startup import StartupError
 
     try:

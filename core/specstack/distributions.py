@@ -3,13 +3,9 @@
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from specstack.config_schema import close_to
 from specstack.startup import StartupError
-
-if TYPE_CHECKING:
-    from specstack.config import RunConfig
 
 CONFIG = "config.yaml"
 NOTICE = "notice.txt"
@@ -54,11 +50,3 @@ def _of(config: Path) -> Distribution:
     notice = config.with_name(NOTICE)
     text = notice.read_text("utf-8").strip() if notice.is_file() else ""
     return Distribution(config.parent.name, config, text)
-
-
-def load_distribution(name_or_path: str) -> "RunConfig":
-    """Find a run config and read it for the server that is installed. Raises StartupError."""
-    from specstack.config import load_config
-    from specstack_server import SERVER
-
-    return load_config(find_distribution(name_or_path).path, SERVER)
