@@ -115,3 +115,25 @@ def _operand(text: str, begin: int, start: int) -> tuple[str, int]:
 def _shown(text: str, start: int) -> str:
     """The beginning of a faulty reference, short, without a default that may be a secret."""
     return re.split(r"[:}]", text[start:], maxsplit=1)[0][:40]
+
+
+def references(text: str) -> list[tuple[str, str | None]]:
+    """The variables that ``text`` may read, each with what holds without it (None: nothing does).
+
+    Those inside defaults come too. Raises EnvError for a reference without an end.
+    """
+    found: list[tuple[str, str | None]] = []
+    at = 0
+    while (start := text.find(_START, at)) >= 0:
+        at = start + len(_START)
+        name = _NAME.match(text, at)
+        if name is None or (start > 0 and text[start - 1] == "$"):
+            continue
+        operator = text[name.end() : name.end() + 2]
+        if operator not in (":=", ":+"):
+            found.append((name.group(), None))
+            continue
+        inner, at = _operand(text, name.end() + 2, start)
+        found.append((name.group(), inner if operator == ":=" else ""))
+        found.extend(references(inner))
+    return found

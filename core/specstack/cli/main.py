@@ -4,7 +4,7 @@ import typer
 
 from specstack.cli.chat import chat
 from specstack.cli.configs import config
-from specstack.cli.distros import distros
+from specstack.cli.distro import distro
 from specstack.cli.generate import generate
 from specstack.cli.models import models
 from specstack.cli.providers import providers
@@ -29,7 +29,9 @@ app.command()(chat)
 app.add_typer(models, name="models")
 app.command()(providers)
 app.add_typer(config, name="config")
-app.add_typer(distros, name="distros")
+app.add_typer(distro, name="distro")
+# Its name until 0.1; scripts may still say it.
+app.add_typer(distro, name="distros", hidden=True)
 app.command()(routes)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(generate)
 
