@@ -72,7 +72,9 @@ def read_lock(text: str) -> dict[str, Locked]:
     for line in [*text.splitlines(), "end"]:
         if block and not line.startswith((" ", "#")):
             one = _locked(block)
-            found[one.name] = one
+            # A package may stand there in several versions, each for some versions of Python.
+            other = found.get(one.name)
+            found[one.name] = _both(other, one) if other else one
             block = []
         if line and (block or not line.startswith("#")):
             block.append(line)
@@ -100,6 +102,10 @@ def _locked(block: list[str]) -> Locked:
     said = " ".join(line.lstrip(" #") for line in block if line.lstrip().startswith("#"))
     parents = (canonical(one) for one in said.removeprefix("via").replace("(pyproject.toml)", "").split())
     return Locked(canonical(block[0]), lines, frozenset(parents) - {PROJECT})
+
+
+def _both(one: Locked, other: Locked) -> Locked:
+    return Locked(one.name, one.lines + other.lines, one.wanted_by | other.wanted_by)
 
 
 def _declared() -> dict[str, list[str]]:

@@ -111,6 +111,9 @@ class Carrier:
         below = inside(self._rules, dotted)
         inner = Carrier(self._root, below, self._report, self._refuse, f"{self._prefix}{dotted}.")
         inner.mapping(node, path, found, annotation)
+        if node and not found:
+            # Nothing of it had a place, which has been said.
+            return NOWHERE
         absent = shapes.missing(annotation, found)
         if absent:
             return self._lost(path, f"without {' and '.join(absent)} it cannot be")
