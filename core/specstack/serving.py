@@ -32,7 +32,7 @@ def serve(app: "Application", ready: Callable[[str], None]) -> None:
     settings = app.config.stack.server
     listener = _listen(settings.host, settings.port)
     try:
-        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(app, listener, ready))
     except KeyboardInterrupt:
         _log.info("stopped")
@@ -131,7 +131,7 @@ def _why(error: OSError) -> str:
     return f"{error.strerror}; choose another address with --host"
 
 
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """uvloop where there is one."""
     if sys.platform == "win32":
         return None
@@ -140,3 +140,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.new_event_loop
+
+
+loop_factory = _loop_factory
+"""For others who keep a loop of their own for an application."""

@@ -13,7 +13,7 @@ from specstack.cli.main import app
 from specstack.distributions import Distribution, find_distribution, shipped
 from specstack.distro.build_config import load_build, read_build
 from specstack.distro.image import write_image
-from specstack.distro.lock import Locked, extras_of, find_lock, needed, read_lock, requirements_of
+from specstack.distro.lock import Locked, find_lock, needed, read_lock, requirements_of
 from specstack.distro.needs import possible_providers, provider_types, stored_weights, variables
 from specstack.distro.readme import readme
 from specstack.startup import ConfigError, StartupError
@@ -65,7 +65,7 @@ def test_each_installs_what_it_can_switch_on_and_nothing_else(name: str) -> None
 
 
 def test_the_gateway_needs_no_extra() -> None:
-    assert extras_of(load_build(find_distribution("openai-gateway"), SERVER).config.providers, SERVER) == []
+    assert load_build(find_distribution("openai-gateway"), SERVER).extras == ()
 
 
 def test_ci_serves_what_is_behind_it() -> None:
@@ -201,6 +201,22 @@ def test_an_extra_that_there_is_not() -> None:
         requirements_of(["nothing"])
 
 
+def test_extras_and_packages_of_its_own(own: Path) -> None:
+    (own / "build.yaml").write_text(HEAD + BOTH + "extras: [embeddings]\npackages: [jinja2]\n")
+    assert run("deps", str(own)).output.splitlines()[-2:] == ["specstack[embeddings]", "jinja2"]
+    assert "pip install 'specstack[embeddings]'" in run("readme", str(own)).output
+    result = run("build", str(own), "-o", str(own / "image"))
+    assert result.output == "error: the lock file has no jinja2; renew it with `make lock`\n"
+    (own / "build.yaml").write_text(HEAD + BOTH + "extras: [embeddings]\npackages: [protobuf]\n")
+    run("build", str(own), "-o", str(own / "image"))
+    locked = (own / "image" / "requirements.txt").read_text()
+    assert all(f"\n{name}==" in locked for name in ("onnxruntime", "protobuf", "pydantic"))
+    (own / "build.yaml").write_text(HEAD + BOTH + "extras: [nothing]\n")
+    assert run("build", str(own), "-o", str(own / "other")).output.startswith(
+        "error: specstack has no extra 'nothing'"
+    )
+
+
 def test_deps() -> None:
     assert run("deps", "openai-gateway").output.splitlines()[-1] == "specstack"
     lines = run("deps", "starter").output.splitlines()
@@ -214,7 +230,7 @@ def test_deps() -> None:
 
 def test_an_image_holds_what_the_server_needs(tmp_path: Path) -> None:
     folder = tmp_path / "image"
-    written = write_image(load_build(find_distribution("openai-gateway"), SERVER), folder, SERVER)
+    written = write_image(load_build(find_distribution("openai-gateway"), SERVER), folder)
     assert written.tag == "specstack-openai-gateway"
     text = (folder / "Containerfile").read_text()
     for part in ("USER 10001", "HEALTHCHECK", "--require-hashes", 'ENTRYPOINT ["python", "-m", "specstack"'):
@@ -226,11 +242,11 @@ def test_an_image_holds_what_the_server_needs(tmp_path: Path) -> None:
     assert not (folder / "app" / "specstack_codegen").exists()
     # It may be written again, and what is not ours is left alone.
     (folder / "app" / "old.py").write_text("")
-    write_image(load_build(find_distribution("openai-gateway"), SERVER), folder, SERVER)
+    write_image(load_build(find_distribution("openai-gateway"), SERVER), folder)
     assert not (folder / "app" / "old.py").exists()
     (folder / "Containerfile").write_text("FROM mine\n")
     with pytest.raises(StartupError, match="was not written by this command"):
-        write_image(load_build(find_distribution("openai-gateway"), SERVER), folder, SERVER)
+        write_image(load_build(find_distribution("openai-gateway"), SERVER), folder)
 
 
 def test_the_code_of_an_image_is_a_server(tmp_path: Path) -> None:
@@ -239,7 +255,7 @@ def test_the_code_of_an_image_is_a_server(tmp_path: Path) -> None:
     import sys
 
     folder = tmp_path / "image"
-    write_image(load_build(find_distribution("ci"), SERVER), folder, SERVER)
+    write_image(load_build(find_distribution("ci"), SERVER), folder)
     done = subprocess.run(
         [sys.executable, "-m", "specstack", "config", "check", str(folder / "config.yaml")],
         env={"PYTHONPATH": str(folder / "app")},

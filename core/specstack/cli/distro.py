@@ -112,18 +112,16 @@ def deps(name: Distro = "starter") -> None:
     from specstack.startup import StartupError
     from specstack_server import SERVER
 
-    config = _load(name).config
+    build = _load(name)
     try:
-        for api, types in config.providers.items():
+        for api, types in build.config.providers.items():
             for one in types:
-                extras = extras_of({api: [one]}, SERVER)
-                own = requirements_of(extras)[len(requirements_of()) :]
+                own = requirements_of(extras_of({api: [one]}, SERVER))[len(requirements_of()) :]
                 typer.echo(f"# {one} ({api}): {', '.join(own) or 'nothing more'}")
     except StartupError as error:
         fail(*error.lines)
-    extras = extras_of(config.providers, SERVER)
-    typer.echo(f"specstack[{','.join(extras)}]" if extras else "specstack")
-    for one in config.packages:
+    typer.echo(f"specstack[{','.join(build.extras)}]" if build.extras else "specstack")
+    for one in build.config.packages:
         typer.echo(one)
 
 
@@ -162,14 +160,13 @@ def build(
     """
     from specstack.distro.image import CONTAINERFILE, write_image
     from specstack.startup import StartupError
-    from specstack_server import SERVER
 
     found = _load(name)
     program = None if engine is None else shutil.which(engine)
     if engine is not None and program is None:
         fail(f"there is no {engine} on this machine; install it, or leave out --engine and build elsewhere")
     try:
-        written = write_image(found, output or Path("build") / found.config.distro_name, SERVER)
+        written = write_image(found, output or Path("build") / found.config.distro_name)
     except StartupError as error:
         fail(*error.lines)
     except OSError as error:

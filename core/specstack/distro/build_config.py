@@ -14,6 +14,7 @@ from specstack.config_schema import check, close_to
 from specstack.config_values import Fault, place
 from specstack.descriptors import GeneratedServer
 from specstack.distributions import CONFIG, Distribution
+from specstack.distro.lock import extras_of
 from specstack.distro.needs import provider_types
 from specstack.positions import Map, YamlError, load
 from specstack.startup import ConfigError
@@ -32,6 +33,8 @@ class BuildConfig(ClosedModel):
     """One line that says what it is for."""
     providers: dict[str, list[str]]
     """For each API, the provider types whose packages are installed. The run config may use no others."""
+    extras: list[str] = Field(default_factory=list[str])
+    """Extras of specstack besides those of the providers."""
     packages: list[str] = Field(default_factory=list[str])
     """More packages of the lock file, by name."""
     base_image: Annotated[str, Field(min_length=1)] = "python:3.12-slim"
@@ -40,10 +43,17 @@ class BuildConfig(ClosedModel):
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """A build config and the run config that goes with it."""
+    """A build config and the run config that goes with it. `extras` are all that its image has."""
 
     config: BuildConfig
     run_config: Path
+    extras: tuple[str, ...]
+
+    @classmethod
+    def of(cls, config: BuildConfig, run_config: Path, server: GeneratedServer) -> "Build":
+        """With the extras of the providers and the build config's own."""
+        found = {*extras_of(config.providers, server), *config.extras}
+        return cls(config, run_config, tuple(sorted(found)))
 
 
 def load_build(found: Distribution, server: GeneratedServer) -> Build:
@@ -53,11 +63,12 @@ def load_build(found: Distribution, server: GeneratedServer) -> Build:
     """
     written = found.path.with_name(BUILD)
     if found.path.name == CONFIG and written.is_file():
-        return Build(read_build(read_text(written), str(written), found.path, server), found.path)
+        return Build.of(read_build(read_text(written), str(written), found.path, server), found.path, server)
     types = provider_types(found.path, server)
     name = "".join(char if char.isalnum() else "-" for char in found.name.lower()).strip("-") or "own"
     summary = f"The run config {found.path.name}."
-    return Build(BuildConfig(version=1, distro_name=name, summary=summary, providers=types), found.path)
+    config = BuildConfig(version=1, distro_name=name, summary=summary, providers=types)
+    return Build.of(config, found.path, server)
 
 
 def read_build(text: str, file: str, run_config: Path, server: GeneratedServer) -> BuildConfig:

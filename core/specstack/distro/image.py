@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from specstack.descriptors import GeneratedServer
 from specstack.distro.build_config import Build
-from specstack.distro.lock import extras_of, find_lock, needed, read_lock, requirements_of
+from specstack.distro.lock import find_lock, needed, read_lock, requirements_of
 from specstack.distro.needs import stored_weights
 from specstack.startup import StartupError
 
@@ -39,20 +38,19 @@ class Written:
     packages: int
 
 
-def write_image(build: Build, folder: Path, server: GeneratedServer) -> Written:
+def write_image(build: Build, folder: Path) -> Written:
     """Write the folder. What is there must have been written by this function. Raises StartupError."""
     known = folder / CONTAINERFILE
     if folder.exists() and not (known.is_file() and known.read_text("utf-8").startswith(_FIRST)):
         raise StartupError(f"{folder}: is there already and was not written by this command; choose another")
     config = build.config
-    extras = extras_of(config.providers, server)
-    locked = needed(read_lock(find_lock()), [*requirements_of(extras), *config.packages])
+    locked = needed(read_lock(find_lock()), [*requirements_of(build.extras), *config.packages])
     folder.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(folder / "app", ignore_errors=True)
     for name in PACKAGES:
         shutil.copytree(Path(str(resources.files(name))), folder / "app" / name, ignore=_SKIPPED)
     shutil.copyfile(build.run_config, folder / "config.yaml")
-    lines = [f"# What {config.distro_name} needs: {', '.join(extras) or 'no extras'}."]
+    lines = [f"# What {config.distro_name} needs: {', '.join(build.extras) or 'no extras'}."]
     lines += [line for one in locked for line in one.lines]
     (folder / REQUIREMENTS).write_text("\n".join([*lines, ""]), "utf-8")
     text = containerfile(config.distro_name, config.base_image, stored_weights(build.run_config))

@@ -4,16 +4,14 @@ from collections.abc import Sequence
 
 from specstack.descriptors import GeneratedServer
 from specstack.distro.build_config import Build
-from specstack.distro.lock import extras_of
 from specstack.distro.needs import possible_providers, stored_weights, variables
 
 
 def readme(build: Build, server: GeneratedServer) -> str:
     """Markdown: what it is, what it needs installed, its providers and the variables that it reads."""
     name, path = build.config.distro_name, build.run_config
-    extras = extras_of(build.config.providers, server)
     weights = stored_weights(path)
-    package = f"specstack[{','.join(extras)}]" if extras else "specstack"
+    package = f"specstack[{','.join(build.extras)}]" if build.extras else "specstack"
     lines = [
         f"<!-- Made by `specstack distro readme {name}` of config.yaml and build.yaml. Do not edit. -->",
         f"# {name}",

@@ -1,4 +1,7 @@
-"""Version 1: providers in a routing table and a map beside it, brought into the form of version 2."""
+"""Older forms brought into the long form of version 2: version 1's routing table, and storage in short.
+
+Lines are kept, so that what is said later points at the old places.
+"""
 
 from typing import Any, cast
 
@@ -6,10 +9,15 @@ from specstack.positions import Map, Seq
 
 _TABLE = "routing_table"
 _MAPS = ("api_providers", "provider_map")
+_DEFAULT = "kv_default"
 
 
 def as_version_2(root: Map) -> Map:
-    """`root` with `providers`, if it is of version 1; else `root` itself. Lines are kept."""
+    """`root` with `providers`, and with `storage` as backends and stores."""
+    return _long_storage(_with_providers(root))
+
+
+def _with_providers(root: Map) -> Map:
     if not any(name in root for name in (_TABLE, *_MAPS)):
         return root
     found = Map(root.line)
@@ -53,4 +61,36 @@ def _provider(entry: Map, index: int | None) -> Map:
             found.put("provider_type", value, entry.lines[key])
         else:
             found.put(key, value, entry.lines[key])
+    return found
+
+
+def _long_storage(root: Map) -> Map:
+    """In short, `storage` says where the registry is, and each store has a backend of its own."""
+    short = root.get("storage")
+    if not isinstance(short, Map) or "type" not in short:
+        return root
+    line = root.lines["storage"]
+    backends, stores, rest = Map(short.line), Map(short.line), Map(short.line)
+    default = Map(short.line)
+    default.put("type", f"kv_{short['type']}", short.lines["type"])
+    for key, value in short.items():
+        if key == "stores" and isinstance(value, Map):
+            for name, backend in value.items():
+                backends.put(name, backend, value.lines[name])
+                stores.put(name, _reference(name, value.lines[name]), value.lines[name])
+        elif key != "type":
+            default.put(key, value, short.lines[key])
+    backends.put(_DEFAULT, default, short.line)
+    stores.put("metadata", _reference(_DEFAULT, short.line), short.line)
+    rest.put("backends", backends, short.line)
+    rest.put("stores", stores, short.line)
+    found = Map(root.line)
+    for key, value in root.items():
+        found.put(key, rest if key == "storage" else value, line if key == "storage" else root.lines[key])
+    return found
+
+
+def _reference(backend: str, line: int) -> Map:
+    found = Map(line)
+    found.put("backend", backend, line)
     return found
