@@ -48,9 +48,12 @@ $(VENV)/.generated: $(shell find spec codegen -type f -not -path '*/__pycache__/
 	fi
 	@touch $@
 
-generate: $(VENV)/.dev ## Write generated/ from spec/
+generate: $(VENV)/.dev ## Write generated/ from spec/, and the distributions' READMEs
 	@$(BIN)/python -m specstack_codegen
 	@$(BIN)/python -m specstack_codegen --spec tests/fixture/spec --out tests/fixture/generated --package fixture
+	@for one in distributions/specstack_distributions/*/config.yaml; do \
+	  folder=$$(dirname $$one); $(BIN)/specstack distro readme $$folder > $$folder/README.md; \
+	done
 
 check-generated: $(VENV)/.dev ## Fail with a diff if generated/ is not what spec/ says
 	@$(BIN)/python -m specstack_codegen --check

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -48,6 +48,8 @@ class RunConfig:
     providers: tuple[ConfiguredProvider, ...]
     apis: tuple[str, ...] | None
     registered: Mapping[str, tuple[tuple[str, Any], ...]]
+    values: Substituted = field(default_factory=Substituted, repr=False, compare=False)
+    """The file's own values, secrets and all: for saying where a setting comes from."""
 
     def of_api(self, api: str) -> tuple[ConfiguredProvider, ...]:
         """The providers of one API, in the order of the file."""
@@ -59,13 +61,17 @@ def load_config(path: Path, server: GeneratedServer, env: Mapping[str, str] | No
 
     `env` replaces the process's environment. Raises ConfigError with every fault.
     """
+    return read_config(read_text(path), str(path), server, os.environ if env is None else env)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file. Raises ConfigError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError:
         raise ConfigError([f"{path}: is not UTF-8 text; save it as UTF-8"]) from None
-    return read_config(text, str(path), server, os.environ if env is None else env)
 
 
 def read_config(text: str, file: str, server: GeneratedServer, env: Mapping[str, str]) -> RunConfig:
@@ -84,10 +90,10 @@ def read_config(text: str, file: str, server: GeneratedServer, env: Mapping[str,
     providers = reading.providers()
     if stack is not None:
         reading.check_server(stack)
-    found = {*values.faults, *faults, *reading.faults}
+    found = {*values.faults, *map(values.with_variable, (*faults, *reading.faults))}
     if found or stack is None:
         raise ConfigError(one.render(file) for one in sorted(found, key=_place))
-    return RunConfig(file, stack, tuple(providers), reading.apis(), reading.registered(stack))
+    return RunConfig(file, stack, tuple(providers), reading.apis(), reading.registered(stack), values)
 
 
 class _Reading:

@@ -191,14 +191,14 @@ def _said(error: ErrorDetails) -> str:
 def _fields_at(model: Any, path: Path) -> list[str]:
     """The keys that the class knows at a path below it."""
     for step in path:
-        model = _child(_plain(model), step)
-    found = _plain(model)
+        model = child_of(plain(model), step)
+    found = plain(model)
     if isinstance(found, type) and issubclass(found, BaseModel):
         return [info.alias or name for name, info in found.model_fields.items()]
     return []
 
 
-def _child(model: Any, step: str | int) -> Any:
+def child_of(model: Any, step: str | int) -> Any:
     if isinstance(model, type) and issubclass(model, BaseModel):
         for name, info in model.model_fields.items():
             if step in (name, info.alias):
@@ -208,16 +208,16 @@ def _child(model: Any, step: str | int) -> Any:
     return arguments[-1] if arguments else None
 
 
-def _plain(annotation: Any) -> Any:
+def plain(annotation: Any) -> Any:
     """The class, list or dict inside aliases, annotations and unions with MISSING or None."""
     if isinstance(annotation, TypeAliasType):
-        return _plain(annotation.__value__)
+        return plain(annotation.__value__)
     origin = get_origin(annotation)
     if origin is Annotated:
-        return _plain(get_args(annotation)[0])
+        return plain(get_args(annotation)[0])
     if origin in (Union, UnionType):
         for one in get_args(annotation):
-            found = _plain(one)
+            found = plain(one)
             if get_origin(found) in (list, dict) or (
                 isinstance(found, type) and issubclass(found, BaseModel)
             ):

@@ -1,6 +1,6 @@
 """A run config after substitution: the same tree, positions kept, what is off left out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,11 +24,28 @@ class Fault:
 
 @dataclass(slots=True)
 class Substituted:
-    """`root` is the tree without what is off; `dynamic` are the paths whose text came from references."""
+    """`root` is the tree without what is off; `dynamic` are the paths whose text came from references.
+
+    `expansions` are what those references came to, also where they came to nothing.
+    """
 
     root: Any = None
     dynamic: set[Path] = field(default_factory=set[Path])
+    expansions: dict[Path, Expansion] = field(default_factory=dict[Path, Expansion])
     faults: list[Fault] = field(default_factory=list[Fault])
+
+    def with_variable(self, fault: Fault) -> Fault:
+        """The fault, with the variables that its value came from."""
+        expansion = self.expansions.get(fault.path)
+        if expansion is None or not expansion.given:
+            return fault
+        source = f"the value comes from {variables(expansion.given)}"
+        return Fault(fault.line, fault.path, f"{fault.message}; {source}")
+
+
+def variables(names: Sequence[str]) -> str:
+    """`the variable A`, or `the variables A and B`."""
+    return f"the variable{'s' if len(names) > 1 else ''} {' and '.join(names)}"
 
 
 def shown_path(path: Path) -> str:
@@ -109,6 +126,7 @@ class _Walk:
         if not expansion.dynamic:
             return expansion.text
         self._result.dynamic.add(path)
+        self._result.expansions[path] = expansion
         return expansion.text or None
 
     def _is_off(self, item: Map, path: Path) -> bool:

@@ -31,10 +31,15 @@ class EnvError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """A string after substitution; ``dynamic`` says whether it held a reference at all."""
+    """A string after substitution; ``dynamic`` says whether it held a reference at all.
+
+    ``given`` are the variables that had a value and were looked at, ``absent`` those that had none.
+    """
 
     text: str
     dynamic: bool
+    given: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
 
 
 def expand(text: str, env: Mapping[str, str]) -> Expansion:
@@ -42,6 +47,7 @@ def expand(text: str, env: Mapping[str, str]) -> Expansion:
     if "${env." not in text:
         return Expansion(text, False)
     pieces: list[str] = []
+    seen: dict[str, bool] = {}
     dynamic = False
     at = 0
     while (found := text.find(_START, at)) >= 0:
@@ -50,20 +56,25 @@ def expand(text: str, env: Mapping[str, str]) -> Expansion:
             at = found + len(_START)
             continue
         pieces.append(text[at:found])
-        value, at = _reference(text, found, env)
+        value, at = _reference(text, found, env, seen)
         pieces.append(value)
         dynamic = True
     pieces.append(text[at:])
-    return Expansion("".join(pieces), dynamic)
+    given = tuple(name for name, has in seen.items() if has)
+    return Expansion("".join(pieces), dynamic, given, tuple(name for name in seen if name not in given))
 
 
-def _reference(text: str, start: int, env: Mapping[str, str]) -> tuple[str, int]:
-    """The value of the reference that begins at ``start`` and the index after its closing brace."""
+def _reference(text: str, start: int, env: Mapping[str, str], seen: dict[str, bool]) -> tuple[str, int]:
+    """The value of the reference that begins at ``start`` and the index after its closing brace.
+
+    ``seen`` takes the variables that were looked at, and whether each had a value.
+    """
     name = _NAME.match(text, start + len(_START))
     if name is None:
         raise EnvError(f"'{_shown(text, start)}' names no variable; write ${{env.NAME}}")
     variable = name.group()
     value = env.get(variable, "")
+    seen[variable] = bool(value)
     rest = text[name.end() :]
     if rest.startswith("}"):
         if not value:
@@ -81,9 +92,11 @@ def _reference(text: str, start: int, env: Mapping[str, str]) -> tuple[str, int]
             variable,
         )
     inner, end = _operand(text, name.end() + 2, start)
-    if operator == ":=":
-        return value or expand(inner, env).text, end
-    return (expand(inner, env).text if value else ""), end
+    if bool(value) is (operator == ":="):
+        return value, end
+    operand = expand(inner, env)
+    seen.update(dict.fromkeys(operand.given, True), **dict.fromkeys(operand.absent, False))
+    return operand.text, end
 
 
 def _operand(text: str, begin: int, start: int) -> tuple[str, int]:
@@ -102,3 +115,25 @@ def _operand(text: str, begin: int, start: int) -> tuple[str, int]:
 def _shown(text: str, start: int) -> str:
     """The beginning of a faulty reference, short, without a default that may be a secret."""
     return re.split(r"[:}]", text[start:], maxsplit=1)[0][:40]
+
+
+def references(text: str) -> list[tuple[str, str | None]]:
+    """The variables that ``text`` may read, each with what holds without it (None: nothing does).
+
+    Those inside defaults come too. Raises EnvError for a reference without an end.
+    """
+    found: list[tuple[str, str | None]] = []
+    at = 0
+    while (start := text.find(_START, at)) >= 0:
+        at = start + len(_START)
+        name = _NAME.match(text, at)
+        if name is None or (start > 0 and text[start - 1] == "$"):
+            continue
+        operator = text[name.end() : name.end() + 2]
+        if operator not in (":=", ":+"):
+            found.append((name.group(), None))
+            continue
+        inner, at = _operand(text, name.end() + 2, start)
+        found.append((name.group(), inner if operator == ":=" else ""))
+        found.extend(references(inner))
+    return found

@@ -199,3 +199,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.new_event_loop
+
+
+loop_factory = _loop_factory
+"""For others who keep a loop of their own for an application."""

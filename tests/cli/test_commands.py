@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from specstack.cli.distributions import find_distribution, shipped
 from specstack.cli.main import app
 from specstack.config import read_config
+from specstack.distributions import find_distribution, shipped
+from specstack.positions import load
 from specstack.startup import StartupError
 from support.loopback_upstream import LoopbackUpstream
 from support.serving import serving
@@ -58,8 +59,18 @@ COMMANDS = [
     ["keys", "hash"],
     ["providers"],
     ["distros"],
-    ["distros", "list"],
-    ["distros", "show"],
+    ["distro"],
+    ["distro", "list"],
+    ["distro", "show"],
+    ["distro", "validate"],
+    ["distro", "deps"],
+    ["distro", "readme"],
+    ["distro", "build"],
+    ["config"],
+    ["config", "check"],
+    ["config", "show"],
+    ["config", "schema"],
+    ["config", "upgrade"],
     ["routes"],
     ["generate"],
 ]
@@ -262,3 +273,41 @@ def test_the_packages_carry_what_the_commands_need() -> None:
     spec = json.loads((resources.files("specstack_api") / "openapi.json").read_bytes())
     assert "/v1/chat/completions" in spec["paths"]
     assert os.environ.get("SPECSTACK_URL") is None
+
+
+def test_config_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("version: 2\ndistro_name: t\nproviders: {}\nserver: {prot: 1, port: '${env.CHECKED}'}\n")
+    monkeypatch.setenv("CHECKED", "x")
+    result = run("config", "check", str(path))
+    assert (result.exit_code, result.output.splitlines()) == (
+        1,
+        [
+            f"error: {path}:4: server.port: must be an integer; the value comes from the variable CHECKED",
+            f"error: {path}:4: server.prot: unknown key; did you mean 'port'?",
+        ],
+    )
+    path.write_text(CONFIG.replace("${env.UP}", "http://h/v1"))
+    result = run("config", "check", str(path))
+    assert (result.exit_code, result.output) == (0, f"{path}: nothing wrong; providers that are on: up\n")
+    path.write_text("version: 2\ndistro_name: t\nproviders: {}\n")
+    assert run("config", "check", str(path)).output.endswith("are on: none\n")
+
+
+def test_config_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "canary-5f3a")
+    result = run("config", "show", "starter")
+    assert result.exit_code == 0
+    assert "environment OPENAI_API_KEY (config.yaml:" in result.output
+    assert "canary" not in result.output
+    assert run("config", "show", str(tmp_path)).output == f"error: {tmp_path}: has no config.yaml\n"
+
+
+def test_config_schema_describes_what_is_shipped() -> None:
+    import jsonschema
+
+    schema = json.loads(run("config", "schema").output)
+    validator = jsonschema.Draft202012Validator(schema)
+    for one in shipped():
+        assert list(validator.iter_errors(json.loads(json.dumps(load(one.path.read_text()))))) == []
+    assert list(validator.iter_errors({"version": 2, "distro_name": "t", "providers": [], "x": 1}))

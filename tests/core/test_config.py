@@ -366,7 +366,25 @@ GALLERY: dict[str, tuple[str, Mapping[str, str], list[str]]] = {
     "a variable of the wrong kind": (
         HEAD + "providers: {}\nserver: {port: '${env.PORT}'}\n",
         {"PORT": "s3cret"},
+        ["4: server.port: must be an integer; the value comes from the variable PORT"],
+    ),
+    "two variables of the wrong kind": (
+        HEAD + "providers: {}\nserver: {port: '${env.A}${env.B:=x}${env.C:+${env.A}}'}\n",
+        {"A": "s3cret", "C": "c"},
+        ["4: server.port: must be an integer; the value comes from the variables A and C"],
+    ),
+    "a variable with a default of the wrong kind": (
+        HEAD + "providers: {}\nserver: {port: '${env.PORT:=http}'}\n",
+        {},
         ["4: server.port: must be an integer"],
+    ),
+    "a provider id of a variable": (
+        inference("- {provider_id: '${env.ID}', provider_type: remote::ollama}"),
+        {"ID": "a/b"},
+        [
+            "5: providers.inference[0].provider_id: may hold letters, digits, '_', '-' and '.' only; "
+            "the value comes from the variable ID"
+        ],
     ),
     "unknown api to serve": (
         inference(f"- {OLLAMA}") + "apis: [inference, model]\n",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from specstack.env import EnvError, expand
+from specstack.env import EnvError, expand, references
 
 ENV = {"A": "va", "B": "vb", "EMPTY": "", "TRICK": "${env.A}", "J": '{"k": 1}'}
 
@@ -71,3 +71,39 @@ def test_faults(text: str, message: str) -> None:
 def test_a_branch_that_is_not_taken_is_not_expanded() -> None:
     assert expand("${env.A:=${env.NO}}", ENV).text == "va"
     assert expand("${env.NO:+${env.ALSO_NO}}", ENV).text == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "absent"),
+    [
+        ("plain", (), ()),
+        ("${env.A}", ("A",), ()),
+        ("${env.A}${env.B}${env.A}", ("A", "B"), ()),
+        ("${env.NO:=d}", (), ("NO",)),
+        ("${env.A:=${env.B}}", ("A",), ()),
+        ("${env.NO:=${env.B}}", ("B",), ("NO",)),
+        ("${env.NO:+${env.B}}", (), ("NO",)),
+        ("${env.A:+${env.ALSO_NO:=x}}", ("A",), ("ALSO_NO",)),
+        ("$${env.A}", (), ()),
+    ],
+)
+def test_the_variables_that_were_looked_at(
+    text: str, given: tuple[str, ...], absent: tuple[str, ...]
+) -> None:
+    found = expand(text, ENV)
+    assert (found.given, found.absent) == (given, absent)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("plain", []),
+        ("$${env.A}", []),
+        ("${env.A}", [("A", None)]),
+        ("${env.A:=d} ${env.B:+x}", [("A", "d"), ("B", "")]),
+        ("${env.A:=${env.B:=c}}", [("A", "${env.B:=c}"), ("B", "c")]),
+        ("${env.}", []),
+    ],
+)
+def test_the_variables_that_a_text_may_read(text: str, found: list[tuple[str, str | None]]) -> None:
+    assert references(text) == found

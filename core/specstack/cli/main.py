@@ -3,7 +3,8 @@
 import typer
 
 from specstack.cli.chat import chat
-from specstack.cli.distros import distros
+from specstack.cli.configs import config
+from specstack.cli.distro import distro
 from specstack.cli.generate import generate
 from specstack.cli.keys import keys
 from specstack.cli.models import models
@@ -29,7 +30,10 @@ app.command()(chat)
 app.add_typer(models, name="models")
 app.add_typer(keys, name="keys")
 app.command()(providers)
-app.add_typer(distros, name="distros")
+app.add_typer(config, name="config")
+app.add_typer(distro, name="distro")
+# Its name until 0.1; scripts may still say it.
+app.add_typer(distro, name="distros", hidden=True)
 app.command()(routes)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(generate)
 

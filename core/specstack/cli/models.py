@@ -90,7 +90,7 @@ def _store() -> "tuple[ModelStore, type[Exception]]":
 
 def _default_names() -> list[str]:
     """The store's names in the default distribution's run config."""
-    from specstack.cli.distributions import find_distribution
+    from specstack.distributions import find_distribution
     from specstack.positions import load
 
     return list(dict.fromkeys(_stored(load(find_distribution(DEFAULT_DISTRO).path.read_text("utf-8")))))

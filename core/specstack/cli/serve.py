@@ -48,7 +48,7 @@ def serve(
     # Importing makes tens of thousands of objects that stay: the collector would look at them in vain.
     gc.disable()
     from specstack import logs
-    from specstack.cli.distributions import find_distribution
+    from specstack.distributions import find_distribution
     from specstack.startup import StartupError
 
     try:

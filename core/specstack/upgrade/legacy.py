@@ -1,0 +1,96 @@
+"""Older forms brought into the long form of version 2: version 1's routing table, and storage in short.
+
+Lines are kept, so that what is said later points at the old places.
+"""
+
+from typing import Any, cast
+
+from specstack.positions import Map, Seq
+
+_TABLE = "routing_table"
+_MAPS = ("api_providers", "provider_map")
+_DEFAULT = "kv_default"
+
+
+def as_version_2(root: Map) -> Map:
+    """`root` with `providers`, and with `storage` as backends and stores."""
+    return _long_storage(_with_providers(root))
+
+
+def _with_providers(root: Map) -> Map:
+    if not any(name in root for name in (_TABLE, *_MAPS)):
+        return root
+    found = Map(root.line)
+    providers = Map(root.line)
+    for key, value in root.items():
+        line = root.lines[key]
+        if key == _TABLE and isinstance(value, Map):
+            for api, entries in value.items():
+                _add(providers, api, entries, value.lines[api])
+        elif key in _MAPS and isinstance(value, Map):
+            for api, entry in value.items():
+                # `providers: [types]` there only repeats what the routing table says.
+                if not (isinstance(entry, Map) and "providers" in entry):
+                    _add(providers, api, entry, value.lines[api])
+        else:
+            found.put(key, value, line)
+    for api, items in found.get("providers", Map(root.line)).items():
+        providers.put(api, items, root.line)
+    found.put("providers", providers, root.line)
+    return found
+
+
+def _add(providers: Map, api: str, entries: Any, line: int) -> None:
+    listed: list[Any] = cast(list[Any], entries) if isinstance(entries, list) else [entries]
+    items = providers.get(api) or Seq(line)
+    for index, entry in enumerate(listed):
+        if isinstance(entry, Map):
+            items.add(_provider(entry, index if len(listed) > 1 else None), entry.line)
+    if items:
+        providers.put(api, items, line)
+
+
+def _provider(entry: Map, index: int | None) -> Map:
+    """What was called `provider_id` is the type; several of one API were numbered."""
+    found = Map(entry.line)
+    for key, value in entry.items():
+        if key == "provider_id" and "provider_type" not in entry:
+            short = str(value).rpartition("::")[2]
+            own = short if index is None else f"{short}-{index:02d}"
+            found.put("provider_id", own, entry.lines[key])
+            found.put("provider_type", value, entry.lines[key])
+        else:
+            found.put(key, value, entry.lines[key])
+    return found
+
+
+def _long_storage(root: Map) -> Map:
+    """In short, `storage` says where the registry is, and each store has a backend of its own."""
+    short = root.get("storage")
+    if not isinstance(short, Map) or "type" not in short:
+        return root
+    line = root.lines["storage"]
+    backends, stores, rest = Map(short.line), Map(short.line), Map(short.line)
+    default = Map(short.line)
+    default.put("type", f"kv_{short['type']}", short.lines["type"])
+    for key, value in short.items():
+        if key == "stores" and isinstance(value, Map):
+            for name, backend in value.items():
+                backends.put(name, backend, value.lines[name])
+                stores.put(name, _reference(name, value.lines[name]), value.lines[name])
+        elif key != "type":
+            default.put(key, value, short.lines[key])
+    backends.put(_DEFAULT, default, short.line)
+    stores.put("metadata", _reference(_DEFAULT, short.line), short.line)
+    rest.put("backends", backends, short.line)
+    rest.put("stores", stores, short.line)
+    found = Map(root.line)
+    for key, value in root.items():
+        found.put(key, rest if key == "storage" else value, line if key == "storage" else root.lines[key])
+    return found
+
+
+def _reference(backend: str, line: int) -> Map:
+    found = Map(line)
+    found.put("backend", backend, line)
+    return found
