@@ -89,7 +89,15 @@ def _editable(value: Any) -> Any:
         for key, item in node.items()
         if not key.startswith("x-")
     }
-    if node.get("type") in _LENIENT:
+    if _is_closed(node):
         kept = {key: copy.pop(key) for key in ("description", "default") if key in copy}
         return {**kept, "anyOf": [copy, _SUBSTITUTED]}
     return copy
+
+
+def _is_closed(node: Mapping[str, Any]) -> bool:
+    """Whether a schema refuses the text of a reference. (`type` may also be a property's name.)"""
+    kind = node.get("type")
+    return isinstance(kind, str) and (
+        kind in _LENIENT or (kind == "string" and bool({"enum", "pattern"} & set(node)))
+    )

@@ -16,6 +16,7 @@ from specstack.descriptors import GeneratedServer, ProviderSpec
 from specstack.positions import Map, Seq, YamlError, line_of, load
 from specstack.positions import Path as KeyPath
 from specstack.startup import ConfigError
+from specstack.storage.settings import storage_faults
 
 if TYPE_CHECKING:
     from specstack_api.run_config import StackConfig
@@ -81,7 +82,7 @@ def read_config(text: str, file: str, server: GeneratedServer, env: Mapping[str,
     stack, faults = check(StackConfig, values.root, (), values.dynamic, {one.path for one in values.faults})
     reading = _Reading(file, server, values)
     providers = reading.providers()
-    found = {*values.faults, *faults, *reading.faults}
+    found = {*values.faults, *faults, *reading.faults, *storage_faults(values.root)}
     if found or stack is None:
         raise ConfigError(one.render(file) for one in sorted(found, key=_place))
     return RunConfig(file, stack, tuple(providers), reading.apis(), reading.registered(stack))

@@ -16,6 +16,7 @@ from specstack.resolver import Supplies
 from specstack.runtime import Runtime
 from specstack.sources import RandomIds, SystemClock
 from specstack.startup import StartupError
+from specstack.storage.kv.sqlite import SqliteKV
 from specstack.upstream import UpstreamPool
 from specstack_wire import Deps, Request, RequestContext
 
@@ -245,8 +246,9 @@ async def test_a_provider_that_does_not_get_ready(monkeypatch: pytest.MonkeyPatc
     server = toy.server([toy.spec("alone", "a")])
     (one,) = read_config(config({"alone": ["one a"]}), "run.yaml", server, {}).providers
     supplies = Supplies(UpstreamPool(), RandomIds(), SystemClock(), Path("/nowhere"))
+    kv = SqliteKV(Path("/nowhere/kv.db")).namespace("t")
     with pytest.raises(StartupError, match=r"provider 'one' \(a\) did not start within 0.1 s"):
-        await resolver.start(one, server.apis["alone"], supplies, {}, {}, limit=0.1)
+        await resolver.start(one, server.apis["alone"], supplies, {}, {}, kv, limit=0.1)
 
 
 async def test_a_provider_that_does_not_stop_holds_nobody_up(caplog: pytest.LogCaptureFixture) -> None:

@@ -22,14 +22,17 @@ Make = Callable[[], KVBackend]
 class Service:
     """A server process that can be stopped and started again on its port with its data."""
 
-    def __init__(self, command: Sequence[str], port: int, user: str | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str], port: int, *, ready: Sequence[str] = (), user: str | None = None
+    ) -> None:
         self._command = command
         self._user = user
+        self._ready = ready
         self._process: subprocess.Popen[str] | None = None
         self.port = port
 
     def start(self) -> None:
-        """Start it and wait until it takes connections."""
+        """Start it and wait until it is ready."""
         self._process = process = subprocess.Popen(
             self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, user=self._user, text=True
         )
@@ -37,8 +40,11 @@ class Service:
         while time.monotonic() < deadline:
             assert process.poll() is None, f"{self._command[0]} ended with {process.returncode}"
             with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
+                listens = probe.connect_ex(("127.0.0.1", self.port)) == 0
+            if listens and (
+                not self._ready or subprocess.run(self._ready, capture_output=True).returncode == 0
+            ):
+                return
             time.sleep(0.05)
         raise AssertionError(f"{self._command[0]} does not listen on {self.port}")
 
@@ -95,9 +101,13 @@ def postgres_service() -> Iterator[Service]:
         cwd="/",
     )
     port = free_port()
+    ready = [str(Path(initdb).with_name("pg_isready")), "-h", "127.0.0.1", "-p", str(port)]
     settings = ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "unix_socket_directories="]
     service = Service(
-        [str(Path(initdb).with_name("postgres")), "-D", data, "-p", str(port), *settings], port, user
+        [str(Path(initdb).with_name("postgres")), "-D", data, "-p", str(port), *settings],
+        port,
+        ready=ready,
+        user=user,
     )
     service.start()
     yield service

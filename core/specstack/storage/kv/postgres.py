@@ -1,11 +1,12 @@
 """Keys and values in a table of PostgreSQL."""
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from psycopg import AsyncConnection, AsyncCursor, Error
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from specstack.storage.kv.base import COUNTER, KVBackend, Place, Range, no_counter, repeated
 from specstack_wire import KVItem, StorageUnavailable
@@ -61,7 +62,7 @@ class PostgresKV(KVBackend):
         self._url = url
         self._timeout = timeout
         self._max = max_connections
-        self._pool = self._new_pool()
+        self._pool = _Pool(url, max_connections, timeout)
         self._purge_at = 0.0
 
     async def _open(self) -> None:
@@ -71,11 +72,10 @@ class PostgresKV(KVBackend):
                 await db.execute(_SCHEMA)
         except Error as error:
             raise _unavailable(error) from error
-        self._pool = self._new_pool()
-        await self._pool.open()
+        self._pool = _Pool(self._url, self._max, self._timeout)
 
     async def _close(self) -> None:
-        await self._pool.close(timeout=self._timeout)
+        await self._pool.aclose()
 
     async def get(self, place: Place, key: str) -> bytes | None:
         """The value, or None."""
@@ -161,22 +161,58 @@ class PostgresKV(KVBackend):
 
     async def _run(self, work: Callable[[Cursor], Awaitable[T]]) -> T:
         try:
-            async with self._pool.connection() as db, db.cursor(binary=True) as cursor:
+            async with (
+                asyncio.timeout(self._timeout),
+                self._pool.lent() as db,
+                db.cursor(binary=True) as cursor,
+            ):
                 return await work(cursor)
-        except (Error, PoolTimeout) as error:
+        except (Error, TimeoutError) as error:
             raise _unavailable(error) from error
 
-    def _new_pool(self) -> AsyncConnectionPool[AsyncConnection[Any]]:
-        # A connection is asked before it is lent: the server may have been restarted since.
-        return AsyncConnectionPool(
-            self._url,
-            kwargs={"autocommit": True, "connect_timeout": round(self._timeout)},
-            min_size=1,
-            max_size=self._max,
-            open=False,
-            check=AsyncConnectionPool.check_connection,
-            timeout=self._timeout,
-        )
+
+class _Pool:
+    """Connections to lend. A server that is away is noticed at once; one that is back, at the next call."""
+
+    def __init__(self, url: str, size: int, timeout: float) -> None:
+        self._url = url
+        self._slots = asyncio.Semaphore(size)
+        self._timeout = timeout
+        self._idle: list[AsyncConnection[Any]] = []
+        self._closed = False
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncGenerator[AsyncConnection[Any]]:
+        """A connection that answers. One with which something went wrong is not lent again."""
+        async with self._slots:
+            db = await self._sound()
+            try:
+                yield db
+            except BaseException:
+                await db.close()
+                raise
+            if self._closed:
+                await db.close()
+            else:
+                self._idle.append(db)
+
+    async def aclose(self) -> None:
+        """Close the idle connections now and the lent ones when they come back."""
+        self._closed = True
+        while self._idle:
+            await self._idle.pop().close()
+
+    async def _sound(self) -> AsyncConnection[Any]:
+        while self._idle:
+            db = self._idle.pop()
+            try:
+                # The server may have been restarted: what is asked next must not be asked twice.
+                await db.execute("")
+            except Error:
+                await db.close()
+            else:
+                return db
+        return await AsyncConnection.connect(self._url, autocommit=True, connect_timeout=round(self._timeout))
 
 
 def _values(place: Place, key: str, **more: Any) -> dict[str, Any]:
@@ -190,4 +226,5 @@ def _values(place: Place, key: str, **more: Any) -> dict[str, Any]:
 
 
 def _unavailable(error: Exception) -> StorageUnavailable:
-    return StorageUnavailable(f"PostgreSQL does not answer as it should: {' '.join(str(error).split())}")
+    reason = " ".join(str(error).split()) or "no answer in time"
+    return StorageUnavailable(f"PostgreSQL does not answer as it should: {reason}")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from specstack.storage.kv.sqlite import SqliteKV
 from specstack.upstream import UpstreamPool
 from specstack_api.protocols.inference import Inference
 from specstack_server.provider_registry import PROVIDERS
@@ -44,6 +45,7 @@ async def deps(tmp_path: Path) -> AsyncIterator[Deps]:
         clock=FixedClock(),
         log=logging.getLogger("test"),
         cache_dir=tmp_path,
+        kv=SqliteKV(tmp_path / "kv.db").namespace("far"),
     )
     await pool.aclose()
 
