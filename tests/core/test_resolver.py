@@ -16,9 +16,9 @@ from specstack.resolver import Supplies
 from specstack.runtime import Runtime
 from specstack.sources import RandomIds, SystemClock
 from specstack.startup import StartupError
-from specstack.storage.kv.sqlite import SqliteKV
 from specstack.upstream import UpstreamPool
 from specstack_wire import Deps, Request, RequestContext
+from support.storage import no_storage
 
 CTX = RequestContext(request_id="r")
 
@@ -246,7 +246,7 @@ async def test_a_provider_that_does_not_get_ready(monkeypatch: pytest.MonkeyPatc
     server = toy.server([toy.spec("alone", "a")])
     (one,) = read_config(config({"alone": ["one a"]}), "run.yaml", server, {}).providers
     supplies = Supplies(UpstreamPool(), RandomIds(), SystemClock(), Path("/nowhere"))
-    kv = SqliteKV(Path("/nowhere/kv.db")).namespace("t")
+    kv = no_storage()
     with pytest.raises(StartupError, match=r"provider 'one' \(a\) did not start within 0.1 s"):
         await resolver.start(one, server.apis["alone"], supplies, {}, {}, kv, limit=0.1)
 

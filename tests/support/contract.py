@@ -30,6 +30,7 @@ from support import loopback_replies as replies
 from support.fresh import Asgi, Fresh
 from support.fuzzing import EXAMPLES, Json, Known, codes_of, configuration, example_ids
 from support.loopback_upstream import LoopbackUpstream
+from support.storage import fresh_file
 
 SPEC: Final[Json] = plain(load_spec(Path(__file__).parents[2] / "spec").openapi)
 """The bundle with all its extensions."""
@@ -66,8 +67,10 @@ def run_config(upstream: LoopbackUpstream, announced: bool = True) -> RunConfig:
     entry = {"provider_type": "remote::openai-compatible", "config": config}
     providers: list[Json] = [{"provider_id": name, **entry} for name in PROVIDERS]
     providers[0]["default"] = not announced
-    text = json.dumps({"version": 2, "distro_name": "contract", "providers": {"inference": providers}})
-    return read_config(text, "contract.yaml", SERVER, {})
+    document: Json = {"version": 2, "distro_name": "contract", "providers": {"inference": providers}}
+    # What one app has registered, another does not know.
+    document["storage"] = {"backends": {"kv_default": {"type": "kv_sqlite", "db_path": fresh_file()}}}
+    return read_config(json.dumps(document), "contract.yaml", SERVER, {})
 
 
 async def prepare(app: Asgi) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from specstack.storage.kv.sqlite import SqliteKV
 from specstack.upstream import UpstreamPool
 from specstack_api.protocols.inference import Inference
 from specstack_server.provider_registry import PROVIDERS
 from specstack_wire import Deps, RequestContext
 from support.loopback_upstream import LoopbackUpstream
+from support.storage import no_storage
 
 Make = Callable[..., Awaitable[Inference]]
 
@@ -45,7 +45,7 @@ async def deps(tmp_path: Path) -> AsyncIterator[Deps]:
         clock=FixedClock(),
         log=logging.getLogger("test"),
         cache_dir=tmp_path,
-        kv=SqliteKV(tmp_path / "kv.db").namespace("far"),
+        kv=no_storage(),
     )
     await pool.aclose()
 
