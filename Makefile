@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 DISTRO ?= starter
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help serve test install generate check-generated lint format unit fuzz fuzz-deep models lock clean
+.PHONY: help serve test services install generate check-generated lint format unit fuzz fuzz-deep models lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -17,10 +17,19 @@ serve: $(VENV)/.serve $(VENV)/.generated ## Set up, generate if needed, and star
 	$(BIN)/stack-serve $(DISTRO)
 
 test: $(VENV)/.dev ## Everything CI runs: lint, generated code is current, unit, contract and end-to-end tests
+	@$(MAKE) --no-print-directory services
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory check-generated
 	@$(MAKE) --no-print-directory models
 	@$(MAKE) --no-print-directory unit
+
+services: ## Install the storage servers that tests start (Debian, as root; elsewhere those tests skip what is missing)
+	@if command -v redis-server >/dev/null && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then exit 0; \
+	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  echo "Installing Redis and PostgreSQL for the tests (once, about a minute) ..."; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends \
+	    redis-server postgresql >/dev/null || echo "could not install them; their tests skip"; \
+	else echo "Redis or PostgreSQL is not installed; their tests skip"; fi
 
 install: $(VENV)/.dev ## Set up the development environment in .venv
 

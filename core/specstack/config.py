@@ -17,6 +17,7 @@ from specstack.descriptors import GeneratedServer, ProviderSpec
 from specstack.positions import Map, Seq, YamlError, line_of, load
 from specstack.positions import Path as KeyPath
 from specstack.startup import ConfigError
+from specstack.storage.settings import storage_faults
 
 if TYPE_CHECKING:
     from specstack_api.run_config import StackConfig
@@ -90,7 +91,11 @@ def read_config(text: str, file: str, server: GeneratedServer, env: Mapping[str,
     providers = reading.providers()
     if stack is not None:
         reading.check_server(stack)
-    found = {*values.faults, *map(values.with_variable, (*faults, *reading.faults))}
+    found = {
+        *values.faults,
+        *map(values.with_variable, (*faults, *reading.faults)),
+        *storage_faults(values.root),
+    }
     if found or stack is None:
         raise ConfigError(one.render(file) for one in sorted(found, key=_place))
     return RunConfig(file, stack, tuple(providers), reading.apis(), reading.registered(stack), values)

@@ -1,8 +1,9 @@
 """What a routing table holds and gives out."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 P = TypeVar("P")
 
@@ -28,7 +29,10 @@ class Registration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A resource in the table. `created` is Unix time in seconds."""
+    """A resource in the table. `created` is Unix time in seconds.
+
+    `tenant` and `owner` are those of the client that registered it; they are no part of what it is.
+    """
 
     identifier: str
     provider_id: str
@@ -37,6 +41,31 @@ class Entry:
     created: int
     metadata: Mapping[str, Any]
     attributes: Mapping[str, str]
+    tenant: str | None = field(default=None, compare=False)
+    owner: str | None = field(default=None, compare=False)
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The provider and its own id for the resource."""
+        return self.provider_id, self.provider_resource_id
+
+
+class Keeper(Protocol):
+    """Where a table keeps what clients register. All but `lock` is for who holds it."""
+
+    lock: asyncio.Lock
+
+    async def sync(self) -> None:
+        """Bring in what other processes have changed, by the table's `take`."""
+        ...
+
+    async def keep(self, entry: Entry) -> bool:
+        """Write an entry; False when another stands under its id."""
+        ...
+
+    async def drop(self, entry: Entry) -> None:
+        """Remove an entry."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from specstack.descriptors import ApiEntry, ProviderSpec
 from specstack.order import describe
 from specstack.startup import StartupError
 from specstack.upstream import UpstreamPool
-from specstack_wire import ApiError, Clock, Deps, Ids
+from specstack_wire import ApiError, Clock, Deps, Ids, KVStore
 
 T = TypeVar("T")
 
@@ -70,6 +70,7 @@ async def start(
     supplies: Supplies,
     apis: Mapping[str, Any],
     siblings: Mapping[str, Any],
+    kv: KVStore,
     limit: float = START_LIMIT,
 ) -> Running:
     """Import, create, check and start a provider. Raises StartupError with one line."""
@@ -83,6 +84,7 @@ async def start(
         clock=supplies.clock,
         log=logging.getLogger(f"specstack.providers.{one.provider_id}"),
         cache_dir=supplies.cache_dir,
+        kv=kv,
     )
     provider = await _step(one, "create", create(one.config, deps), limit)
     protocol = load_reference(entry.protocol or "")

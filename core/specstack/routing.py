@@ -7,13 +7,14 @@ for what it has (`discover`).
 
 import difflib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, ClassVar, Generic, TypeVar
 
 from specstack.descriptors import ResourceSpec
 from specstack.discovery import Discovery, wait_for_first
-from specstack.entries import Entry, Member, Registration, Route, Source
+from specstack.entries import Entry, Keeper, Member, Registration, Route, Source
 from specstack_wire import ApiError, Clock, RequestContext
 
 __all__ = ["Entry", "Member", "Registration", "Route", "RoutingTable", "Source"]
@@ -27,7 +28,8 @@ _LONGEST_COMPARED = 200
 
 
 class RoutingTable(Generic[R, P]):
-    """The resources of one kind. In memory; every method takes the caller's context.
+    """The resources of one kind. In memory; what clients register is written to `keeper` as well, if there
+    is one. Every method takes the caller's context.
 
     Ids: what the run config or a client registers is named as given; what a provider announces is
     named `provider_id/id` (where the resource is provider-prefixed) and answers to its bare id too,
@@ -40,6 +42,7 @@ class RoutingTable(Generic[R, P]):
     resource: ClassVar[ResourceSpec]
 
     def __init__(self, *, roles: Mapping[str, type[ApiError]], clock: Clock, log: logging.Logger) -> None:
+        self.keeper: Keeper | None = None
         self._roles = roles
         self._clock = clock
         self._log = log
@@ -166,7 +169,28 @@ class RoutingTable(Generic[R, P]):
         Raises `conflict` when the id names something else already, and the roles `provider_not_found`,
         `provider_required` and `invalid` (an attribute value that does not exist).
         """
-        return self.record(self.add(ctx, wanted, source=source, param=param))
+        return self.record(await self.enter(ctx, wanted, source=source, param=param))
+
+    async def enter(
+        self,
+        ctx: RequestContext,
+        wanted: Registration,
+        *,
+        source: Source = "registered",
+        param: str | None = None,
+    ) -> Entry:
+        """`register`, giving the entry."""
+        if self.keeper is None:
+            return self.add(ctx, wanted, source=source, param=param)
+        async with self.keeper.lock:
+            while True:
+                await self.keeper.sync()
+                entry = self._admitted(ctx, wanted, source, param)
+                if entry.identifier in self._own:
+                    return entry
+                # False where another process was quicker by less than a look at what is kept.
+                if await self.keeper.keep(entry):
+                    return self._put(entry)
 
     def add(
         self,
@@ -176,34 +200,29 @@ class RoutingTable(Generic[R, P]):
         source: Source = "registered",
         param: str | None = None,
     ) -> Entry:
-        """`register`, giving the entry."""
-        provider_id = wanted.provider_id
-        prefix, slash, _ = wanted.identifier.partition("/")
-        if provider_id is None and self._prefixed and slash and prefix in self._members:
-            provider_id = prefix
-        provider_id, _ = self.choose(ctx, provider_id, param="provider_id")
-        bare = wanted.identifier.removeprefix(f"{provider_id}/") if self._prefixed else wanted.identifier
-        entry = self._entry(wanted, wanted.identifier, bare, provider_id, source)
-        existing = self._entries.get(entry.identifier)
-        if existing is not None and existing.source != "discovered":
-            if replace(entry, source=existing.source) == existing:
-                return existing
-            raise self._taken(existing, param)
-        if existing is not None and _place(existing) != _place(entry):
-            raise self._taken(existing, param)
-        self._own[entry.identifier] = entry
-        self._rebuild()
-        return entry
+        """`enter` into memory alone."""
+        return self._put(self._admitted(ctx, wanted, source, param))
+
+    def take(self, kept: Sequence[Entry]) -> None:
+        """Let the kept entries be all that clients have registered. The run config's hide them."""
+        own = {key: entry for key, entry in self._own.items() if entry.source == "config"}
+        for entry in kept:
+            if entry.provider_id in self._members:
+                self._first_seen[entry.identifier] = entry.created
+                own.setdefault(entry.identifier, entry)
+        if own != self._own:
+            self._own = own
+            self._rebuild()
 
     async def unregister(self, ctx: RequestContext, identifier: str, *, param: str | None = None) -> Entry:
         """Remove a registered resource. Raises `not_found`, or `conflict` for one that is not its own."""
-        entry = await self.entry(ctx, identifier, param=param)
-        if entry.source == "discovered":
-            raise self._kept(entry, f"its provider '{entry.provider_id}' announces it", param)
-        if entry.source == "config":
-            raise self._kept(entry, "it stands in the run config; remove it there", param)
-        del self._own[entry.identifier]
-        self._rebuild()
+        async with self._changing():
+            entry = await self.entry(ctx, identifier, param=param)
+            if entry.source == "discovered":
+                raise self._kept(entry, f"its provider '{entry.provider_id}' announces it", param)
+            if entry.source == "config":
+                raise self._kept(entry, "it stands in the run config; remove it there", param)
+            await self._drop(entry)
         return entry
 
     async def removable(self, ctx: RequestContext, identifier: str, *, param: str | None = None) -> Route[P]:
@@ -216,15 +235,19 @@ class RoutingTable(Generic[R, P]):
             raise self._kept(entry, "it stands in the run config; remove it there", param)
         return self._routes[entry.identifier]
 
-    def forget(self, ctx: RequestContext, route: Route[P]) -> None:
+    async def forget(self, ctx: RequestContext, route: Route[P]) -> None:
         """Take out what its provider has deleted."""
         if route.entry is None:
             return
-        if self._own.pop(route.entry.identifier, None) is None:
-            discovery = self._discoveries[route.provider_id]
-            gone = route.provider_resource_id
-            discovery.found = tuple(one for one in discovery.found if _own_id(one) != gone)
-        self._rebuild()
+        async with self._changing():
+            if route.entry.identifier in self._own:
+                await self._drop(route.entry)
+            elif (discovery := self._discoveries.get(route.provider_id)) is not None:
+                gone = route.provider_resource_id
+                discovery.found = tuple(
+                    one for one in discovery.found if (one.provider_resource_id or one.identifier) != gone
+                )
+                self._rebuild()
 
     async def refresh(self, ctx: RequestContext) -> None:
         """Ask every provider that can tell what it has, in parallel, and wait for the answers."""
@@ -254,6 +277,48 @@ class RoutingTable(Generic[R, P]):
             return await self.discover(ctx, provider)
 
         return Discovery(provider_id, ask, self._rebuild, log)
+
+    def _admitted(
+        self, ctx: RequestContext, wanted: Registration, source: Source, param: str | None
+    ) -> Entry:
+        """The entry that a registration makes, or the one of the same content that is there."""
+        provider_id = wanted.provider_id
+        prefix, slash, _ = wanted.identifier.partition("/")
+        if provider_id is None and self._prefixed and slash and prefix in self._members:
+            provider_id = prefix
+        provider_id, _ = self.choose(ctx, provider_id, param="provider_id")
+        bare = wanted.identifier.removeprefix(f"{provider_id}/") if self._prefixed else wanted.identifier
+        entry = self._entry(wanted, wanted.identifier, bare, provider_id, source)
+        existing = self._entries.get(entry.identifier)
+        if existing is not None and existing.source != "discovered":
+            if replace(entry, source=existing.source) == existing:
+                return existing
+            raise self._taken(existing, param)
+        if existing is not None and existing.place != entry.place:
+            raise self._taken(existing, param)
+        return replace(entry, tenant=ctx.tenant, owner=ctx.principal.id if ctx.principal else None)
+
+    def _put(self, entry: Entry) -> Entry:
+        if self._own.get(entry.identifier) is not entry:
+            self._own[entry.identifier] = entry
+            self._rebuild()
+        return entry
+
+    async def _drop(self, entry: Entry) -> None:
+        if self.keeper is not None:
+            await self.keeper.drop(entry)
+        self._own.pop(entry.identifier, None)
+        self._rebuild()
+
+    @asynccontextmanager
+    async def _changing(self) -> AsyncGenerator[None]:
+        """Around a change: what other processes have changed is known, and nothing comes in between."""
+        if self.keeper is None:
+            yield
+            return
+        async with self.keeper.lock:
+            await self.keeper.sync()
+            yield
 
     def _entry(
         self, wanted: Registration, identifier: str, bare: str, provider_id: str, source: Source
@@ -368,14 +433,6 @@ class RoutingTable(Generic[R, P]):
 
     def _error(self, kind: type[Exception], message: str, param: str | None) -> Exception:
         return kind(message, param=param) if issubclass(kind, ApiError) else kind(message)
-
-
-def _own_id(found: Registration) -> str:
-    return found.provider_resource_id or found.identifier
-
-
-def _place(entry: Entry) -> tuple[str, str]:
-    return entry.provider_id, entry.provider_resource_id
 
 
 def _quoted(names: Sequence[str], word: str) -> str:

@@ -12,7 +12,9 @@ from specstack.order import apis_behind, start_order, table_spec
 from specstack.resolver import Running, Supplies, start, stop
 from specstack.routing import Member, RoutingTable
 from specstack.startup import StartupError
-from specstack_wire import ApiError, Health, RequestContext
+from specstack.storage.registry import DistributionRegistry
+from specstack.storage.stores import Storage
+from specstack_wire import ApiError, Health, RequestContext, StorageUnavailable
 
 HEALTH_LIMIT = 5.0
 """Seconds that a provider may take to say how it is."""
@@ -28,11 +30,13 @@ class Runtime:
         self.server = server
         self.errors = import_module(server.errors)
         self.running: list[Running] = []
+        self.storage = Storage(config.stack)
         self._supplies = supplies
         self._providers: dict[str, dict[str, Any]] = {}
         self._tables: dict[str, RoutingTable[Any, Any]] = {}
         self._services: dict[str, Any] = {}
         self._apis: dict[str, Any] = {}
+        self._registry: DistributionRegistry | None = None
 
     @classmethod
     async def start(cls, config: RunConfig, server: GeneratedServer, supplies: Supplies) -> "Runtime":
@@ -42,6 +46,7 @@ class Runtime:
             for one in start_order(config, server):
                 await runtime._start(one)
             runtime._register_configured()
+            await runtime._open_registry()
         except BaseException:
             await runtime.stop()
             raise
@@ -53,11 +58,14 @@ class Runtime:
 
     async def stop(self) -> None:
         """Stop providers in reverse order, then close every connection."""
+        if self._registry is not None:
+            await self._registry.stop()
         for table in self._tables.values():
             await table.stop()
         while self.running:
             await stop(self.running.pop())
         await self._supplies.upstreams.aclose()
+        await self.storage.aclose()
 
     # -- what generated routers and services ask for ---------------------------------------
 
@@ -142,7 +150,8 @@ class Runtime:
         apis = {name: self.api(name) for name in spec.requires}
         apis.update((name, self.api(name)) for name in spec.optional if self._can_serve(name))
         siblings = self._providers.setdefault(one.api, {})
-        running = await start(one, self.server.apis[one.api], self._supplies, apis, siblings)
+        kv = self.storage.kv("providers").namespace(one.api).namespace(one.provider_id)
+        running = await start(one, self.server.apis[one.api], self._supplies, apis, siblings, kv)
         self.running.append(running)
         siblings[one.provider_id] = running.provider
         for name in self.server.apis[one.api].routed_by:
@@ -162,6 +171,18 @@ class Runtime:
         ids = list(self.providers(api))
         marked = [one.provider_id for one in self.config.of_api(api) if one.default]
         return marked[0] if marked else ids[0] if len(ids) == 1 else None
+
+    async def _open_registry(self) -> None:
+        """Bring in what clients have registered. Raises StartupError."""
+        if not self.server.tables:
+            return
+        tables = {name: self.table(name) for name in self.server.tables}
+        self._registry = DistributionRegistry(self.storage.kv("registry"), tables)
+        try:
+            await self._registry.start()
+        except StorageUnavailable as error:
+            where = f"storage.backends.{self.storage.backend_of('registry')}"
+            raise StartupError(f"{self.config.file}: {where}: {error.message}") from None
 
     def _register_configured(self) -> None:
         """Enter the run config's resources. Raises StartupError with every one that does not fit."""

@@ -26,6 +26,12 @@ class SystemClock:
         return int(time.time())
 
 
+def home_dir() -> Path:
+    """Where servers keep their data: SPECSTACK_HOME, else `~/.specstack`. Not created here."""
+    own = os.environ.get("SPECSTACK_HOME")
+    return Path(own).expanduser() if own else Path.home() / ".specstack"
+
+
 def cache_dir() -> Path:
     """SPECSTACK_CACHE, else `specstack` in XDG_CACHE_HOME, else `~/.cache/specstack`. Not created here."""
     if own := os.environ.get("SPECSTACK_CACHE"):

@@ -16,6 +16,7 @@ from specstack_wire.errors import (
     UpstreamUnreachable,
 )
 from specstack_wire.files import Binary, Upload
+from specstack_wire.kv import SHARED, KVItem, KVStore, Scope, StorageUnavailable
 from specstack_wire.payload import NO_PARAMS, NoParams, Payload, Request
 from specstack_wire.provider import Clock, Deps, Health, Ids, Provider
 from specstack_wire.stream import Event, Stream
@@ -24,6 +25,7 @@ from specstack_wire.upstream import Upstream, UpstreamReply, UpstreamSettings, U
 __all__ = [
     "MISSING",
     "NO_PARAMS",
+    "SHARED",
     "ApiError",
     "ApiModel",
     "Binary",
@@ -35,6 +37,8 @@ __all__ = [
     "Health",
     "Ids",
     "JsonInt",
+    "KVItem",
+    "KVStore",
     "NoParams",
     "OperationNotSupported",
     "Payload",
@@ -42,6 +46,8 @@ __all__ = [
     "Provider",
     "Request",
     "RequestContext",
+    "Scope",
+    "StorageUnavailable",
     "Stream",
     "Upload",
     "Upstream",

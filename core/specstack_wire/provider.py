@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from specstack_wire.kv import KVStore
 from specstack_wire.upstream import Upstream, UpstreamSettings
 
 
@@ -58,7 +59,8 @@ class Deps:
 
     `apis` are the APIs that its spec requires (optional ones are absent when not served);
     `siblings` are the other providers of its own API by id; `upstream` opens a client for
-    another server; `cache_dir` is for data that can be fetched or made again.
+    another server; `cache_dir` is for data that can be fetched or made again; `kv` is a namespace of
+    this provider for data that must stay, shared with the other processes that run it.
     """
 
     provider_id: str
@@ -69,3 +71,4 @@ class Deps:
     clock: Clock
     log: logging.Logger
     cache_dir: Path
+    kv: KVStore

@@ -178,11 +178,11 @@ GALLERY: dict[str, tuple[str, Mapping[str, str], list[str]]] = {
         ["4: server.prot: unknown key; did you mean 'port'?"],
     ),
     "a key of a later issue": (
-        HEAD + "providers: {}\nstorage: {}\n",
+        HEAD + "providers: {}\ntelemetry: {}\n",
         {},
         [
-            "4: storage: unknown key; there are: apis, distro_name, logging, providers, "
-            "registered_resources, server, version"
+            "4: telemetry: unknown key; there are: apis, distro_name, logging, providers, "
+            "registered_resources, server, storage, version"
         ],
     ),
     "text for a number": (

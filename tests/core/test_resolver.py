@@ -18,6 +18,7 @@ from specstack.sources import RandomIds, SystemClock
 from specstack.startup import StartupError
 from specstack.upstream import UpstreamPool
 from specstack_wire import Deps, Request, RequestContext
+from support.storage import no_storage
 
 CTX = RequestContext(request_id="r")
 
@@ -245,8 +246,9 @@ async def test_a_provider_that_does_not_get_ready(monkeypatch: pytest.MonkeyPatc
     server = toy.server([toy.spec("alone", "a")])
     (one,) = read_config(config({"alone": ["one a"]}), "run.yaml", server, {}).providers
     supplies = Supplies(UpstreamPool(), RandomIds(), SystemClock(), Path("/nowhere"))
+    kv = no_storage()
     with pytest.raises(StartupError, match=r"provider 'one' \(a\) did not start within 0.1 s"):
-        await resolver.start(one, server.apis["alone"], supplies, {}, {}, limit=0.1)
+        await resolver.start(one, server.apis["alone"], supplies, {}, {}, kv, limit=0.1)
 
 
 async def test_a_provider_that_does_not_stop_holds_nobody_up(caplog: pytest.LogCaptureFixture) -> None:

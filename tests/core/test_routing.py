@@ -247,7 +247,7 @@ async def test_what_its_provider_deletes_is_forgotten() -> None:
     found = table(a=Owner("x", "y"))
     found.add(CTX, Registration(identifier="mine"))
     for name in ("mine", "a/x"):
-        found.forget(CTX, await found.removable(CTX, name))
+        await found.forget(CTX, await found.removable(CTX, name))
     assert await found.list(CTX) == ["a/y discovered"]
     found.add(CTX, Registration(identifier="fixed"), source="config")
     with pytest.raises(Conflict):

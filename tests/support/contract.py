@@ -30,6 +30,7 @@ from support import loopback_replies as replies
 from support.fresh import Asgi, Fresh
 from support.fuzzing import EXAMPLES, Json, Known, codes_of, configuration, example_ids
 from support.loopback_upstream import LoopbackUpstream
+from support.storage import fresh_file
 
 SPEC: Final[Json] = plain(load_spec(Path(__file__).parents[2] / "spec").openapi)
 """The bundle with all its extensions."""
@@ -69,11 +70,12 @@ def run_config(upstream: LoopbackUpstream, announced: bool = True, keyed: bool =
     entry = {"provider_type": "remote::openai-compatible", "config": config}
     providers: list[Json] = [{"provider_id": name, **entry} for name in PROVIDERS]
     providers[0]["default"] = not announced
-    config = {"version": 2, "distro_name": "contract", "providers": {"inference": providers}}
+    document: Json = {"version": 2, "distro_name": "contract", "providers": {"inference": providers}}
+    # What one app has registered, another does not know.
+    document["storage"] = {"backends": {"kv_default": {"type": "kv_sqlite", "db_path": fresh_file()}}}
     if keyed:
-        config["server"] = {"auth": {"provider_config": {"type": "api_keys", "plain_keys": KEY}}}
-    text = json.dumps(config)
-    return read_config(text, "contract.yaml", SERVER, {})
+        document["server"] = {"auth": {"provider_config": {"type": "api_keys", "plain_keys": KEY}}}
+    return read_config(json.dumps(document), "contract.yaml", SERVER, {})
 
 
 async def prepare(app: Asgi) -> None:

@@ -142,19 +142,20 @@ class _AutoRouter:
         if identifier in operation.reply_ids:
             return [
                 *lines,
-                f"entry = {table}.add(ctx, created)",
+                f"entry = await {table}.enter(ctx, created)",
                 f"return reply.replacing({identifier!r}, entry.identifier)",
             ]
-        return [*lines, f"{table}.add(ctx, created)", "return reply"]
+        return [*lines, f"await {table}.enter(ctx, created)", "return reply"]
 
     def delete(self, operation: Operation) -> Lines:
         key = self.key(operation)
         table = self.use_table(self.resource(operation))
         call = f"route.provider.{operation.name}(ctx, {_forwarded(key)})"
         lines = [f"key = {_value(key)}", f"route = await {table}.removable(ctx, key, param={key.name!r})"]
+        forget = f"await {table}.forget(ctx, route)"
         if operation.reply.media is None:
-            return [*lines, f"await {call}", f"{table}.forget(ctx, route)"]
-        return [*lines, f"reply = await {call}", f"{table}.forget(ctx, route)", self.restored(operation)]
+            return [*lines, f"await {call}", forget]
+        return [*lines, f"reply = await {call}", forget, self.restored(operation)]
 
     def fan_out(self, operation: Operation) -> Lines:
         self.imports.add("specstack.fanout", "fan_out")

@@ -11,6 +11,7 @@ import pytest_asyncio
 from specstack_api.provider_config.inference.inline_llama_cpp import InlineLlamaCppConfig
 from specstack_providers.model_store import ModelStore, WeightsUnavailable, default_cache_dir
 from specstack_wire import Deps
+from support.storage import no_storage
 
 CHAT = "smollm2-135m-instruct"
 
@@ -37,9 +38,8 @@ def make_deps(name: str = "embedded", cache_dir: Path | None = None) -> Deps:
         raise AssertionError("an embedded provider calls no other server")
 
     log = logging.getLogger(f"specstack.providers.{name}")
-    return Deps(
-        name, {}, {}, no_upstream, CountedIds(), StoppedClock(), log, cache_dir or default_cache_dir()
-    )
+    cache = cache_dir or default_cache_dir()
+    return Deps(name, {}, {}, no_upstream, CountedIds(), StoppedClock(), log, cache, no_storage())
 
 
 def weights(name: str) -> Path:

@@ -32,6 +32,7 @@ from specstack_providers.inline.inference import embed_workers
 from specstack_providers.model_store import ModelStore, WeightsUnavailable, default_cache_dir
 from specstack_wire import ApiError, Deps, Request, RequestContext
 from support.calls import received
+from support.storage import no_storage
 
 pytestmark = pytest.mark.model
 
@@ -62,7 +63,8 @@ def deps(cache_dir: Path | None = None) -> Deps:
         raise AssertionError("this provider calls no other server")
 
     log = logging.getLogger("test")
-    return Deps("near", {}, {}, no_upstream, Sources(), Sources(), log, cache_dir or default_cache_dir())
+    cache = cache_dir or default_cache_dir()
+    return Deps("near", {}, {}, no_upstream, Sources(), Sources(), log, cache, no_storage())
 
 
 async def make(cache_dir: Path | None = None, *, start: bool = True, **config: Any) -> Any:

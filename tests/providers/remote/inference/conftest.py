@@ -15,6 +15,7 @@ from specstack_api.protocols.inference import Inference
 from specstack_server.provider_registry import PROVIDERS
 from specstack_wire import Deps, RequestContext
 from support.loopback_upstream import LoopbackUpstream
+from support.storage import no_storage
 
 Make = Callable[..., Awaitable[Inference]]
 
@@ -44,6 +45,7 @@ async def deps(tmp_path: Path) -> AsyncIterator[Deps]:
         clock=FixedClock(),
         log=logging.getLogger("test"),
         cache_dir=tmp_path,
+        kv=no_storage(),
     )
     await pool.aclose()
 

@@ -1,0 +1,22 @@
+"""No test sees what another one, or the developer's own server, has stored."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """For servers that serve several tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPECSTACK_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data directory of servers that this test starts."""
+    folder = tmp_path / "specstack-home"
+    monkeypatch.setenv("SPECSTACK_HOME", str(folder))
+    return folder
