@@ -55,7 +55,7 @@ def test_each_is_right_and_has_its_readme(name: str) -> None:
     found = find_distribution(name)
     build = load_build(found, SERVER)
     assert build.config.distro_name == name
-    assert readme(build, SERVER) == found.path.with_name("README.md").read_text(), "run `make generate`"
+    assert readme(build, SERVER) == found.path.with_name("README.md").read_text(), "run `make distro-readmes`"
 
 
 @pytest.mark.parametrize("name", NAMES)
