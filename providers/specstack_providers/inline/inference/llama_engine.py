@@ -32,6 +32,8 @@ from specstack_api.errors import (
     Overloaded,
 )
 from specstack_providers.inline.inference.llama_grammar import PROBE, Grammar
+from specstack_providers.inline.inference.weights import read_through
+from specstack_providers.progress import ProgressBar
 
 Raw = dict[str, Any]
 """A request to llama.cpp, or a chunk from it."""
@@ -241,6 +243,7 @@ class LlamaEngine:
         if not settings.path.is_file():
             raise ModelUnavailable(f"no such model file: {settings.path} (model {settings.name})")
         self._log.info("loading %s from %s", settings.name, settings.path)
+        read_through(settings.path, ProgressBar(f"loading {settings.name}"))
         try:
             self._server = xllamacpp.Server(self._params(xllamacpp, mean_pooling=False))
             if settings.embedding and "error" in self._embed(["a"]):
