@@ -5,10 +5,12 @@ own, where the app lives; only whole messages cross over.
 """
 
 import asyncio
+import atexit
 import contextlib
 import threading
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, MutableMapping
+from importlib import import_module
 from typing import Any, TypeVar, cast
 
 import httpx
@@ -264,6 +266,7 @@ class _LoopThread:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped = False
         self.transport = AsyncTransport(app)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -287,9 +290,11 @@ class _LoopThread:
 
     def stop(self) -> None:
         """Stop the app, then the loop and its thread."""
-        thread, loop = self._thread, self._loop
-        if thread is None or loop is None:
-            return
+        with self._lock:
+            thread, loop = self._thread, self._loop
+            if thread is None or loop is None or self._stopped:
+                return
+            self._stopped = True
         ended = asyncio.run_coroutine_threadsafe(self.transport.aclose(), loop)
         if threading.current_thread() is thread:
             # The collector may come by in any thread, also in this one, which cannot wait for itself.
@@ -310,6 +315,7 @@ class _LoopThread:
                 )
                 self._thread.start()
                 ready.wait()
+                _running.add(self)
             return cast(asyncio.AbstractEventLoop, self._loop)
 
     def _main(self, ready: threading.Event) -> None:
@@ -324,6 +330,20 @@ async def _started(app: App) -> _Lifespan:
     lifespan = _Lifespan(app)
     await lifespan.start()
     return lifespan
+
+
+_running: "weakref.WeakSet[_LoopThread]" = weakref.WeakSet()
+
+
+def _stop_all() -> None:
+    for one in tuple(_running):
+        one.stop()
+
+
+# Ordinary exit hooks run when executors are closed already, and an app may need those to stop. What is
+# registered last comes first, so theirs has to be there before ours.
+import_module("concurrent.futures.thread")
+getattr(threading, "_register_atexit", atexit.register)(_stop_all)
 
 
 def _scope_of(request: httpx.Request) -> Message:

@@ -179,6 +179,31 @@ def test_a_program_that_closes_nothing_ends(upstream: LoopbackUpstream) -> None:
     assert done.stderr == ""
 
 
+APP = """
+import asyncio, httpx
+from specstack.inprocess import Transport
+
+async def app(scope, receive, send):
+    await receive()
+    if scope["type"] == "lifespan":
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await asyncio.to_thread(print, "stopped")
+        await send({"type": "lifespan.shutdown.complete"})
+    else:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x"})
+
+client = httpx.Client(transport=Transport(app), base_url="http://t")
+client.get("/")
+"""
+
+
+def test_an_app_that_stops_by_a_thread_may_do_so_at_the_end_of_the_program() -> None:
+    done = subprocess.run([sys.executable, "-c", APP], capture_output=True, text=True, timeout=30)
+    assert (done.stdout, done.stderr) == ("stopped\n", "")
+
+
 def test_the_package_alone_imports_neither_client_nor_server() -> None:
     loaded = "[m for m in sys.modules if m.startswith('specstack_')]"
     code = f"import sys, specstack; print({loaded}); specstack.nothing"
