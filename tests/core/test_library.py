@@ -16,7 +16,7 @@ import pytest
 import specstack
 from specstack.inprocess import AsyncTransport, Transport
 from specstack.startup import ConfigError, StartupError
-from specstack_client import AsyncSpecstack, Specstack
+from specstack_client import APIStatusError, AsyncSpecstack, Specstack
 from specstack_client.errors import ModelNotFound
 from support.loopback_upstream import LoopbackUpstream
 
@@ -145,6 +145,18 @@ def test_a_name_a_path_and_an_environment(tmp_path: Path, upstream: LoopbackUpst
         specstack.from_config("startr")
     with pytest.raises(ConfigError, match=r"<mapping>:.*: sever: unknown key"):
         specstack.from_config({**config("http://h/v1"), "sever": {}})
+
+
+def test_keys_are_asked_for_as_behind_a_socket(upstream: LoopbackUpstream) -> None:
+    keyed = {"auth": {"provider_config": {"type": "api_keys", "plain_keys": "the-key-of-a-test-0123456789"}}}
+    closed = {**config(upstream.base_url), "server": keyed}
+    with specstack.from_config(closed) as client:
+        with pytest.raises(APIStatusError) as caught:
+            client.models.list_models()
+        assert caught.value.status_code == 401
+        assert client.inspect.health()
+    with specstack.from_config(closed, api_key="the-key-of-a-test-0123456789") as client:
+        assert client.models.list_models().data
 
 
 def test_a_server_that_cannot_start_says_so_each_time() -> None:

@@ -65,7 +65,9 @@ def containerfile(name: str, base: str, weights: list[str]) -> str:
     return f"""\
 {_FIRST} for the distribution {name}. Build it in this folder:
 #   docker build -f {CONTAINERFILE} -t specstack-{name} .
-#   docker run -p 127.0.0.1:{PORT}:{PORT} specstack-{name}
+# A container listens on all its addresses, so the server wants keys, or to be told that it needs none:
+#   docker run -e SPECSTACK_API_KEYS=... -p 127.0.0.1:{PORT}:{PORT} specstack-{name}
+#   docker run -p 127.0.0.1:{PORT}:{PORT} specstack-{name} --host 0.0.0.0 --port {PORT} --insecure
 FROM {base} AS packages
 COPY {REQUIREMENTS} /tmp/{REQUIREMENTS}
 RUN python -m venv /venv \\
