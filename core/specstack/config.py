@@ -93,8 +93,7 @@ def read_config(text: str, file: str, server: GeneratedServer, env: Mapping[str,
         reading.check_server(stack)
     found = {
         *values.faults,
-        *map(values.with_variable, (*faults, *reading.faults)),
-        *storage_faults(values.root),
+        *map(values.with_variable, (*faults, *reading.faults, *storage_faults(values.root))),
     }
     if found or stack is None:
         raise ConfigError(one.render(file) for one in sorted(found, key=_place))

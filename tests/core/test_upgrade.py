@@ -49,7 +49,7 @@ def test_golden(name: str) -> None:
 @pytest.mark.parametrize("name", SOURCES)
 @pytest.mark.parametrize("env", [{}, ON], ids=["off", "on"])
 def test_what_comes_out_is_right(name: str, env: dict[str, str]) -> None:
-    read_config(made(name).text, "out.yaml", SERVER, env)
+    read_config(made(name).text, "out.yaml", SERVER, {"SQLITE_STORE_DIR": "/tmp/stores", **env})
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -227,7 +227,7 @@ def test_the_command(tmp_path: Path) -> None:
     result = run(str(source))
     assert result.exit_code == 0
     assert load(result.stdout)["distro_name"] == "starter"
-    assert f"{source}:18: storage: not carried: " in result.stderr
+    assert f"{source}:25: storage.stores.inference: not carried: " in result.stderr
     assert run(str(source), "-o", str(out)).stderr.endswith(f"next: specstack config check {out}\n")
     assert out.read_text() == result.stdout
     again = run(str(source), "-o", str(out))
