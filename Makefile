@@ -94,7 +94,7 @@ models: $(VENV)/.serve ## Fetch the default model weights into the cache (about 
 
 lock: $(VENV)/.dev ## Renew requirements/*.txt from pyproject.toml
 	$(PIP) install uv
-	@for set in starter codegen dev; do \
+	@for set in starter codegen dev image; do \
 	  $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 	    --extra $$set pyproject.toml -o requirements/$$set.txt; \
 	done

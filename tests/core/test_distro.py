@@ -176,7 +176,7 @@ def test_the_lock_of_the_project() -> None:
     least = [one.name for one in needed(packages, requirements_of())]
     assert {"pydantic", "pydantic-core", "aiohttp", "yarl", "typer"} <= set(least)
     assert not {"numpy", "onnxruntime", "xllamacpp"} & set(least)
-    whole = [line for one in needed(packages, requirements_of(["starter"])) for line in one.lines]
+    whole = [line for one in needed(packages, requirements_of(["image"])) for line in one.lines]
     assert whole == [line for line in find_lock().splitlines() if not line.lstrip().startswith("#")]
     assert all(any("--hash=sha256:" in line for line in one.lines) for one in packages.values())
 
@@ -305,3 +305,15 @@ def test_an_engine_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert result.output == (
         "error: there is no docker on this machine; install it, or leave out --engine and build elsewhere\n"
     )
+
+
+def test_an_image_has_the_drivers_of_the_storage_that_its_run_config_names(tmp_path: Path) -> None:
+    config = tmp_path / "own.yaml"
+    config.write_text(
+        "version: 2\ndistro_name: own\nproviders: {}\n"
+        "storage: {backends: {r: {type: kv_redis, url: 'redis://h'}, s: {type: kv_sqlite}}}\n"
+    )
+    build = load_build(Distribution("own", config), SERVER)
+    assert build.extras == ("redis",)
+    locked = needed(read_lock(find_lock()), requirements_of(build.extras))
+    assert {"redis", "pydantic"} <= {one.name for one in locked}

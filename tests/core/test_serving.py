@@ -207,6 +207,12 @@ def test_with_keys_it_may_listen_anywhere(tmp_path: Path, upstream: LoopbackUpst
         env = {**os.environ, "SPECSTACK_API_KEY": key}
         done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True, env=env)
         assert json.loads(done.stdout)["model"] == "up/echo"
+        ask = "from specstack.cli.main import main; main()"
+        address = f"http://127.0.0.1:{port}"
+        listed = subprocess.run(
+            [sys.executable, "-c", ask, "models", "--url", address], capture_output=True, text=True
+        )
+        assert (listed.returncode, "set SPECSTACK_API_KEY" in listed.stderr) == (1, True)
     finally:
         found.end()
 

@@ -39,7 +39,7 @@ def table(rows: Sequence[Sequence[str]]) -> None:
 @contextmanager
 def connected(url: str) -> Generator["Specstack"]:
     """A client of the running server; what goes wrong is said in one line."""
-    from specstack_client import APIConnectionError, APIError, Specstack
+    from specstack_client import APIConnectionError, APIError, AuthenticationError, Specstack
 
     if not _is_url(url):
         fail(f"'{url}' is no URL of a server; write it like {DEFAULT_URL}")
@@ -52,6 +52,8 @@ def connected(url: str) -> Generator["Specstack"]:
     except APIError as error:
         if error.message.lstrip().startswith("<"):
             fail(f"what answers at {url} sends a web page, so it is no specstack; name another with --url")
+        if isinstance(error, AuthenticationError):
+            fail(error.message, "set SPECSTACK_API_KEY to a key of that server")
         fail(error.message)
 
 

@@ -68,6 +68,7 @@ def containerfile(name: str, base: str, weights: list[str]) -> str:
 # A container listens on all its addresses, so the server wants keys, or to be told that it needs none:
 #   docker run -e SPECSTACK_API_KEYS=... -p 127.0.0.1:{PORT}:{PORT} specstack-{name}
 #   docker run -p 127.0.0.1:{PORT}:{PORT} specstack-{name} --host 0.0.0.0 --port {PORT} --insecure
+# What callers register outlives the container with -v specstack-data:/home/specstack/data
 FROM {base} AS packages
 COPY {REQUIREMENTS} /tmp/{REQUIREMENTS}
 RUN python -m venv /venv \\
@@ -83,9 +84,12 @@ ENV PATH=/venv/bin:$PATH \\
     PYTHONPATH=/app \\
     PYTHONDONTWRITEBYTECODE=1 \\
     PYTHONUNBUFFERED=1 \\
-    SPECSTACK_CACHE=/home/specstack/cache
+    SPECSTACK_CACHE=/home/specstack/cache \\
+    SPECSTACK_HOME=/home/specstack/data
 USER 10001
 WORKDIR /home/specstack
+RUN mkdir -m 700 data
+VOLUME /home/specstack/data
 {pull}EXPOSE {PORT}
 HEALTHCHECK --interval=30s --timeout=5s --start-period=120s --retries=3 \\
     CMD ["python", "-c", {json.dumps(probe)}]

@@ -11,7 +11,7 @@ from specstack.descriptors import GeneratedServer
 from specstack.startup import StartupError
 
 PROJECT = "specstack"
-LOCK = "starter.txt"
+LOCK = "image.txt"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _EXTRA = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
 _OWN = re.compile(rf"{PROJECT}\[([^\]]+)\]")

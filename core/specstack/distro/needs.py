@@ -13,6 +13,7 @@ from specstack.env import references
 from specstack.positions import Map, Seq, YamlError, load
 from specstack.positions import Path as KeyPath
 from specstack.startup import ConfigError
+from specstack.storage.settings import driver_extra
 
 _SWITCH = re.compile(r"\$\{env\.([A-Za-z_][A-Za-z0-9_]*):\+([^{}]*)\}")
 
@@ -25,6 +26,14 @@ class PossibleProvider:
     provider_id: str
     switch: str
     spec: ProviderSpec
+
+
+def storage_extras(path: Path) -> set[str]:
+    """The extras with the drivers of a run config's storage backends. Raises ConfigError."""
+    storage = _document(path).get("storage")
+    backends = storage.get("backends") if isinstance(storage, Map) else None
+    found = backends.values() if isinstance(backends, Map) else ()
+    return {driver_extra(str(one.get("type"))) for one in found if isinstance(one, Map)} - {""}
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,11 @@ def storage_faults(root: Any) -> list[Fault]:
     return found
 
 
+def driver_extra(kind: str) -> str:
+    """The extra that brings the driver of a backend type; "" where none is needed."""
+    return "" if kind not in _SCHEMES else kind.removeprefix("kv_")
+
+
 def _of_backend(root: Any, name: str, backend: Map) -> list[Fault]:
     path, kind = ("storage", "backends", name), backend.get("type")
     if not isinstance(kind, str) or kind not in _KEYS:
@@ -61,6 +66,9 @@ def _of_backend(root: Any, name: str, backend: Map) -> list[Fault]:
         for key in backend
         if key in every and key not in _KEYS[kind]
     ]
+    if backend.get("db_path") == ":memory:":
+        message = "must be a file: a database in memory is gone with the server, and no other process sees it"
+        found.append(place(root, (*path, "db_path"), message))
     schemes, url = _SCHEMES.get(kind), backend.get("url")
     if schemes is None:
         return found
@@ -97,8 +105,7 @@ def make_backend(stack: "StackConfig", name: str) -> "KVBackend":
     try:
         return _MAKERS[kind](stack, name, settings)
     except ImportError as error:
-        extra = kind.removeprefix("kv_")
-        message = f"{kind} needs the package {error.name}: pip install 'specstack[{extra}]'"
+        message = f"{kind} needs the package {error.name}: pip install 'specstack[{driver_extra(kind)}]'"
         raise StartupError(f"storage.backends.{name}: {message}") from None
     except ValueError as error:
         raise StartupError(f"storage.backends.{name}: {error}") from None

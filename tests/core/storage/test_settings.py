@@ -124,6 +124,13 @@ GALLERY = {
         backend("type: kv_sqlite, url: 'redis://h'"),
         ["6: storage.backends.main.url: is no setting of kv_sqlite, which takes db_path"],
     ),
+    "a database in memory": (
+        backend("type: kv_sqlite, db_path: ':memory:'"),
+        [
+            "6: storage.backends.main.db_path: must be a file: a database in memory is gone with the server, "
+            "and no other process sees it"
+        ],
+    ),
     "no url": (
         backend("type: kv_postgres"),
         ["6: storage.backends.main.url: is missing; kv_postgres needs postgresql://host"],

@@ -175,7 +175,7 @@ class _Thread:
             raise StorageUnavailable(f"the SQLite file {self._path}: {error}") from error
 
     def _connect(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         db = sqlite3.connect(self._path, timeout=BUSY, isolation_level=None)
         db.execute("pragma synchronous = normal")
         return db
