@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from specstack.fields import replaced_at
 from specstack.routing import Route, RoutingTable
-from specstack_wire import MISSING, ApiError, OperationNotSupported, Payload, Request, RequestContext
+from specstack_wire import MISSING, OperationNotSupported, Payload, Request, RequestContext
 
 P = TypeVar("P")
 T = TypeVar("T")
@@ -143,8 +143,6 @@ async def _answer(waiting: Awaitable[Payload[R]]) -> Payload[R] | Exception:
     try:
         reply = await waiting
         _ = reply.body
-    except ApiError as error:
-        return error
     except Exception as error:
         return error
     return reply
