@@ -19,6 +19,7 @@ from specstack_wire.files import Binary, Upload
 from specstack_wire.kv import SHARED, KVItem, KVStore, Scope, StorageUnavailable
 from specstack_wire.payload import NO_PARAMS, NoParams, Payload, Request
 from specstack_wire.provider import Clock, Deps, Health, Ids, Provider
+from specstack_wire.sql import Conflict, Owned, SqlStore, Values
 from specstack_wire.stream import Event, Stream
 from specstack_wire.upstream import Upstream, UpstreamReply, UpstreamSettings, UpstreamStream
 
@@ -32,6 +33,7 @@ __all__ = [
     "Cancellation",
     "Clock",
     "ClosedModel",
+    "Conflict",
     "Deps",
     "Event",
     "Health",
@@ -41,12 +43,14 @@ __all__ = [
     "KVStore",
     "NoParams",
     "OperationNotSupported",
+    "Owned",
     "Payload",
     "Principal",
     "Provider",
     "Request",
     "RequestContext",
     "Scope",
+    "SqlStore",
     "StorageUnavailable",
     "Stream",
     "Upload",
@@ -58,6 +62,7 @@ __all__ = [
     "UpstreamStream",
     "UpstreamTimeout",
     "UpstreamUnreachable",
+    "Values",
     "codec_of",
     "given",
     "is_given",
