@@ -5,6 +5,7 @@ from typing import Any
 
 from specstack.descriptors import Body, Operation
 from specstack.http.body import BodySource, Headers, JsonReader, Receive, check_media, read_urlencoded
+from specstack.http.call import Call, observing
 from specstack.http.context import VariantChoice
 from specstack.http.errors import ErrorReply, error_reply
 from specstack.http.forms import FormReader
@@ -31,6 +32,7 @@ class Binding:
         "hooks",
         "limit",
         "model",
+        "observe",
         "operation",
         "params",
         "status",
@@ -43,6 +45,7 @@ class Binding:
         self.errors = settings.errors
         self.envelope = settings.errors.envelope(op.envelope)
         self.hooks = settings.hooks
+        self.observe = observing(settings.observers, op)
         self.timeout = settings.request_timeout
         self.status = op.reply.status
         self.framer = None if op.stream is None else Framer(op.stream)
@@ -59,9 +62,11 @@ class Binding:
             self.has_files = MULTIPART in op.body.media
             self.body = _body_reader(op.body, self)
 
-    def failure(self, exc: Exception, request_id: str) -> ErrorReply:
-        """The reply to a call that failed; what clients must not see is logged here."""
-        return error_reply(self.errors.explain(exc, request_id, self.operation), self.envelope, request_id)
+    def failure(self, exc: Exception, call: Call) -> ErrorReply:
+        """The reply to a call that failed, noted there; what clients must not see is logged here."""
+        request_id = call.ctx.request_id
+        call.error = self.errors.explain(exc, request_id, self.operation)
+        return error_reply(call.error, self.envelope, request_id)
 
 
 def _is_json(media: str) -> bool:

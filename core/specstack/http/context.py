@@ -4,12 +4,11 @@ import json
 import random
 import re
 import time
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Mapping
 from typing import Any, cast
 
-from specstack.descriptors import Operation, Variant
+from specstack.descriptors import Variant
 from specstack.http.errors import ErrorTable
-from specstack.http.settings import Hook
 from specstack_wire import RequestContext
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -45,14 +44,6 @@ def context_of(
         None if trace is None else trace.decode("latin-1"),
         None if key is None else key.decode("latin-1"),
     )
-
-
-async def ask_hooks(
-    hooks: Iterable[Hook], op: Operation | None, scope: MutableMapping[str, Any], ctx: RequestContext
-) -> None:
-    """Let each hook see the call; the first error that one raises is the answer."""
-    for hook in hooks:
-        await hook(op, cast("dict[str, Any]", scope), ctx)
 
 
 def read_provider_data(ctx: RequestContext, headers: Mapping[bytes, bytes], errors: ErrorTable) -> None:

@@ -6,13 +6,13 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.routing import BaseRoute, Match
 
-from specstack.descriptors import Operation
-from specstack.http.context import ask_hooks, request_id_of
+from specstack.http.call import Call, audience, observing
+from specstack.http.context import request_id_of
 from specstack.http.endpoint import Endpoint, refuse_method
 from specstack.http.errors import error_reply
 from specstack.http.reply import Send, send_error
 from specstack.http.settings import HttpSettings
-from specstack.http.trie import Trie
+from specstack.http.trie import Leaf, Trie
 from specstack.http.websocket import reject
 from specstack_wire import ApiError, RequestContext
 
@@ -42,6 +42,7 @@ class SpecApp:
         self._trie = Trie(self.endpoints)
         self._fixed = self._trie.fixed
         self._documents = dict(documents)
+        self._observe = observing(settings.observers, None)
 
     def openapi(self) -> dict[str, Any]:
         """The bundled spec."""
@@ -61,41 +62,53 @@ class SpecApp:
                 path = path.removeprefix(root) or "/"
                 raw_path = None if raw_path is None else raw_path.removeprefix(root.encode()) or b"/"
             leaf, scope["path_params"] = self._trie.find(path, raw_path)
-        if leaf is None:
-            await self._elsewhere(path, scope, receive, send)
-            return
-        found = leaf.methods.get(scope["method"]) if kind == "http" else leaf.socket
+        found: Endpoint | None = None
+        if leaf is not None:
+            found = leaf.methods.get(scope["method"]) if kind == "http" else leaf.socket
         if found is not None:
             await found(scope, receive, send)
             return
-        known = list(leaf.methods.values())
-        public = next((one.op for one in known if one.op.public), None)
-        if not await self._admits(public, path, scope, receive, send):
-            return
-        if kind == "http":
-            await refuse_method(known, self.settings, scope, send)
-        else:
-            await self._unknown(path, scope, receive, send)
+        await self._without_operation(path, leaf, scope, receive, send)
 
-    async def _admits(
-        self, op: Operation | None, path: str, scope: Scope, receive: Receive, send: Send
-    ) -> bool:
-        """Whether the hooks let a request to no operation through; it is answered if they do not."""
-        if not self.settings.hooks:
-            return True
+    async def _without_operation(
+        self, path: str, leaf: Leaf | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Answers what no operation does, with hooks and observers as if it were one."""
         ctx = RequestContext(request_id_of(dict(scope["headers"])))
-        errors = self.settings.errors
+        # Whoever answers finds the same id.
+        headers = [*scope["headers"], (b"x-request-id", ctx.request_id.encode())]
+        call = Call(None, {**scope, "headers": headers}, ctx)
+        seen = audience(self._observe, call)
+        if seen is not None or self.settings.hooks:
+            send = _noting(call, send)
         try:
-            await ask_hooks(self.settings.hooks, op, scope, ctx)
+            await self._hooked(call, path, leaf, receive, send)
+        finally:
+            if seen is not None:
+                seen.ended()
+
+    async def _hooked(self, call: Call, path: str, leaf: Leaf | None, receive: Receive, send: Send) -> None:
+        known = [] if leaf is None else list(leaf.methods.values())
+        # Whoever may use a path may be told which methods it takes.
+        call.op = next((one.op for one in known if one.op.public), None)
+        try:
+            for hook in self.settings.hooks:
+                await hook(call)
         except Exception as exc:
-            await self._refuse(errors.explain(exc, ctx.request_id, "a hook"), path, scope, receive, send)
-            return False
-        return True
+            call.error = self.settings.errors.explain(exc, call.ctx.request_id, "a hook")
+            await self._refuse(call.error, path, call.scope, receive, send)
+            return
+        finally:
+            call.op = None
+        if leaf is None:
+            await self._elsewhere(path, call.scope, receive, send)
+        elif call.scope["type"] == "http":
+            await refuse_method(known, self.settings, call.scope, send)
+        else:
+            await self._unknown(path, call.scope, receive, send)
 
     async def _elsewhere(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         """What a plug-in router serves, a document, or an unknown path."""
-        if not await self._admits(None, path, scope, receive, send):
-            return
         if any(_serves(route, scope) for route in self.inner.routes):
             await self.inner(scope, receive, _with_request_id(scope, send))
         elif path in self._documents and scope["type"] == "http":
@@ -119,6 +132,22 @@ class SpecApp:
             await reject(scope, send, reply, request_id)
             return
         await send_error(send, reply, request_id)
+
+
+def _noting(call: Call, send: Send) -> Send:
+    """Notes the reply's status in the call, and adds the headers of hooks to it."""
+
+    async def noting(message: MutableMapping[str, Any]) -> None:
+        kind: str = message["type"]
+        if kind in ("http.response.start", "websocket.http.response.start"):
+            call.status = message["status"]
+            message = {**message, "headers": [*message.get("headers", ()), *call.headers]}
+        elif kind == "websocket.accept":
+            call.status = 101
+        await send(message)
+        call.whole = 0 < call.status < 400 and not message.get("more_body", False)
+
+    return noting
 
 
 def _serves(route: BaseRoute, scope: Scope) -> bool:

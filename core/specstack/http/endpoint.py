@@ -10,7 +10,8 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from specstack.descriptors import Operation
 from specstack.http.binding import Binding
-from specstack.http.context import ask_hooks, context_of, read_provider_data, request_id_of
+from specstack.http.call import Audience, Call, audience
+from specstack.http.context import context_of, read_provider_data, request_id_of
 from specstack.http.errors import ClientGone, ErrorReply, error_reply
 from specstack.http.multipart import Uploads
 from specstack.http.reply import (
@@ -61,13 +62,32 @@ class Endpoint:
             await serve_socket(self.op, bound, self._socket, scope, receive, send)
             return
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        request_id = request_id_of(headers)
+        ctx = context_of(headers, request_id_of(headers), self.op.id, bound.timeout)
+        call = Call(self.op, cast("dict[str, Any]", scope), ctx)
+        seen = audience(bound.observe, call) if bound.observe else None
+        if seen is None:
+            await self._serve(call, bound, headers, receive, send, None)
+            return
+        try:
+            await self._serve(call, bound, headers, receive, send, seen)
+        finally:
+            seen.ended()
+
+    async def _serve(
+        self,
+        call: Call,
+        bound: Binding,
+        headers: dict[bytes, bytes],
+        receive: Receive,
+        send: Send,
+        seen: Audience | None,
+    ) -> None:
+        ctx, scope = call.ctx, call.scope
         uploads = Uploads() if bound.has_files else None
         watch: Watch | None = None
         try:
-            ctx = context_of(headers, request_id, self.op.id, bound.timeout)
-            if bound.hooks:
-                await ask_hooks(bound.hooks, self.op, scope, ctx)
+            for hook in bound.hooks:
+                await hook(call)
             read_provider_data(ctx, headers, bound.errors)
             params = NO_PARAMS if bound.params is None else bound.params.read(scope, headers)
             variant = "" if bound.variants is None else bound.variants.of(headers)
@@ -76,22 +96,27 @@ class Endpoint:
             if bound.body is not None:
                 raw, body = await bound.body(receive, headers, uploads)
             request: Request[Any, Any] = Request(body, raw or None, bound.model, params, variant)
+            call.request = request
             watch = Watch(receive, ctx.cancellation, bound.timeout)
             reply = await self._handler(ctx, request)
             if isinstance(reply, Payload):
                 data = cast("Payload[Any]", reply).raw
+                if seen is not None:
+                    seen.replied(cast("Payload[Any]", reply))
                 watch.began = True
-                head: list[Header] = [JSON_TYPE, (b"x-request-id", request_id.encode())]
+                call.status = bound.status
+                head: list[Header] = [JSON_TYPE, (b"x-request-id", ctx.request_id.encode()), *call.headers]
                 await send_whole(send, bound.status, head, data)
+                call.whole = True
             else:
-                await self._send(bound, reply, send, request_id, watch)
+                await self._send(call, bound, reply, send, watch, seen)
         except ClientGone:
             return
         except asyncio.CancelledError:
             if watch is None or watch.reason is None:
                 raise
         except Exception as exc:
-            await self._fail(exc, bound, send, request_id, watch)
+            await self._fail(exc, call, bound, send, watch)
         finally:
             if watch is not None:
                 watch.stop()
@@ -100,21 +125,28 @@ class Endpoint:
         if watch is not None and watch.reason is not None:
             await watch.settle()
             if watch.reason == "timeout" and not watch.began:
-                await send_error(send, bound.failure(bound.errors.timed_out(), request_id), request_id)
+                await send_failure(send, bound.failure(bound.errors.timed_out(), call), call)
 
     async def _fail(
-        self, exc: Exception, bound: Binding, send: Send, request_id: str, watch: Watch | None
+        self, exc: Exception, call: Call, bound: Binding, send: Send, watch: Watch | None
     ) -> None:
         if watch is not None and watch.reason is not None:
             return
-        reply = bound.failure(exc, request_id)
+        reply = bound.failure(exc, call)
         if watch is not None and watch.began:
             # Half a reply is out: breaking off the connection is all that tells the client.
             raise exc
-        await send_error(send, reply, request_id)
+        await send_failure(send, reply, call)
 
-    async def _send(self, bound: Binding, reply: Any, send: Send, request_id: str, watch: Watch) -> None:
-        head: list[Header] = [(b"x-request-id", request_id.encode())]
+    async def _send(
+        self, call: Call, bound: Binding, reply: Any, send: Send, watch: Watch, seen: Audience | None
+    ) -> None:
+        head: list[Header] = [(b"x-request-id", call.ctx.request_id.encode()), *call.headers]
+
+        def began() -> None:
+            call.status = bound.status
+            watch.reply_began()
+
         if isinstance(reply, Stream):
             stream = cast("Stream[Any]", reply)
             if bound.framer is None:
@@ -122,17 +154,25 @@ class Endpoint:
                 raise TypeError(f"{self.op.id} returned a stream, but its spec has no x-stream")
 
             def failed(exc: Exception) -> ErrorReply:
-                return bound.failure(exc, request_id)
+                return bound.failure(exc, call)
 
-            await send_stream(send, stream, bound.framer, head, watch.reply_began, failed)
+            on_event = None if seen is None else seen.on_event
+            await send_stream(send, stream, bound.framer, head, began, failed, on_event)
         elif isinstance(reply, Binary):
-            await send_binary(send, reply, bound.status, head, watch.reply_began)
+            await send_binary(send, reply, bound.status, head, began)
         elif reply is None:
-            watch.reply_began()
+            began()
             await send_empty(send, bound.status, head)
         else:
             kind = type(reply).__name__
             raise TypeError(f"{self.op.id} returned {kind}, not a Payload, Stream, Binary or None")
+        call.whole = call.error is None
+
+
+async def send_failure(send: Send, reply: ErrorReply, call: Call) -> None:
+    """An error reply to a call, with the headers that hooks have added."""
+    call.status = reply.status
+    await send_error(send, reply, call.ctx.request_id, call.headers)
 
 
 def endpoint(op: Operation, handler: Handler, socket: SocketHandler | None = None) -> Endpoint:

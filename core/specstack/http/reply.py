@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
@@ -32,9 +32,9 @@ async def send_whole(send: Send, status: int, headers: list[Header], body: bytes
     await send({"type": "http.response.body", "body": body})
 
 
-async def send_error(send: Send, reply: ErrorReply, request_id: str) -> None:
-    """An error reply."""
-    headers = [JSON_TYPE, (b"x-request-id", request_id.encode()), *reply.headers]
+async def send_error(send: Send, reply: ErrorReply, request_id: str, added: Sequence[Header] = ()) -> None:
+    """An error reply, with the headers `added` to its own."""
+    headers = [JSON_TYPE, (b"x-request-id", request_id.encode()), *reply.headers, *added]
     await send_whole(send, reply.status, headers, reply.body)
 
 
@@ -139,11 +139,13 @@ async def send_stream(
     headers: list[Header],
     on_start: Callable[[], None],
     failed: Callable[[Exception], ErrorReply],
+    on_event: Callable[[Event[Any]], None] | None = None,
 ) -> None:
     """A stream of events, each sent as soon as it is there; closes the stream in any case.
 
     `on_start` is called when the reply can no longer change its status. A failure before that is
     raised to the caller; one after it becomes an error event, and the closing sentinel is left out.
+    `on_event` sees each event before it is sent.
     """
     headers += (
         (b"content-type", framer.media),
@@ -157,6 +159,8 @@ async def send_stream(
     try:
         async for event in stream:
             body = frame(event)
+            if on_event is not None:
+                on_event(event)
             if timer is not None:
                 timer.cancel()
                 timer = None

@@ -3,17 +3,16 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
-from specstack.descriptors import Operation
+from specstack.http.call import Call, ObserverFor
 from specstack.http.errors import ErrorTable, default_errors
-from specstack_wire import RequestContext
 
-Hook = Callable[["Operation | None", "dict[str, Any]", RequestContext], Awaitable[None]]
-"""Runs before anything of a call is read, with the operation, the ASGI scope and the call's context.
+Hook = Callable[[Call], Awaitable[None]]
+"""Runs before anything of a call's body is read.
 
-It may fill in the context (principal, tenant) or refuse by raising an `ApiError`. The operation is None for
-what the spec does not describe: documents, plug-in routes, unknown paths and methods.
+It may fill in the context (principal, tenant), add headers for the reply, or refuse by raising an `ApiError`.
+The call's operation is None for what the spec does not describe: documents, plug-in routes, unknown paths and
+methods.
 """
 
 
@@ -21,13 +20,15 @@ what the spec does not describe: documents, plug-in routes, unknown paths and me
 class HttpSettings:
     """Shared settings. `body_limit` is in bytes (operations may set their own), `request_timeout` in seconds.
 
-    The timeout bounds a call from its body's last byte until its reply begins; None means no limit.
+    The timeout bounds a call from its body's last byte until its reply begins; None means no limit. Hooks run
+    in their order, before every call; observers see it from before the hooks to its end.
     """
 
     errors: ErrorTable
     body_limit: int = 32 << 20
     request_timeout: float | None = 600.0
     hooks: tuple[Hook, ...] = ()
+    observers: tuple[ObserverFor, ...] = ()
 
 
 @cache

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_core import from_json, to_json
 
 from specstack.descriptors import Operation, WebSocketSpec
-from specstack.http.context import ask_hooks, context_of, read_provider_data, request_id_of
+from specstack.http.call import Call, audience
+from specstack.http.context import context_of, read_provider_data, request_id_of
 from specstack.http.decoding import JsonDecoder
 from specstack.http.errors import ErrorReply, error_reply
 from specstack_wire import ApiError, Event, RequestContext, Stream
@@ -111,7 +112,13 @@ def error_frame(reply: ErrorReply) -> bytes:
     return to_json({"type": "error", "status": reply.status, "error": detail})
 
 
-async def reject(scope: MutableMapping[str, Any], send: Send, reply: ErrorReply, request_id: str) -> None:
+async def reject(
+    scope: MutableMapping[str, Any],
+    send: Send,
+    reply: ErrorReply,
+    request_id: str,
+    added: Sequence[tuple[bytes, bytes]] = (),
+) -> None:
     """Refuses a WebSocket before it opens, with the error as an HTTP reply where the server can send one."""
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": POLICY})
@@ -121,6 +128,7 @@ async def reject(scope: MutableMapping[str, Any], send: Send, reply: ErrorReply,
         (b"x-request-id", request_id.encode()),
         (b"content-length", b"%d" % len(reply.body)),
         *reply.headers,
+        *added,
     ]
     await send({"type": "websocket.http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": reply.body})
@@ -137,23 +145,46 @@ async def serve_socket(
     """Serves one WebSocket from handshake to close."""
     await receive()
     headers: dict[bytes, bytes] = dict(scope["headers"])
-    request_id = request_id_of(headers)
-    spec = op.websocket
+    call = Call(op, cast("dict[str, Any]", scope), context_of(headers, request_id_of(headers), op.id, None))
+    seen = audience(bound.observe, call)
+    try:
+        await _serve(call, bound, handler, headers, receive, send)
+    finally:
+        if seen is not None:
+            seen.ended()
+
+
+async def _serve(
+    call: Call,
+    bound: "Binding",
+    handler: SocketHandler | None,
+    headers: dict[bytes, bytes],
+    receive: Receive,
+    send: Send,
+) -> None:
+    scope, ctx = call.scope, call.ctx
+    request_id = ctx.request_id
+    spec = None if call.op is None else call.op.websocket
     try:
         if spec is None or handler is None:
             raise bound.errors.error("not_found", f"There is no WebSocket at {scope['path']}.")
-        ctx = context_of(headers, request_id, op.id, None)
-        await ask_hooks(bound.hooks, op, scope, ctx)
+        for hook in bound.hooks:
+            await hook(call)
         read_provider_data(ctx, headers, bound.errors)
     except Exception as exc:
-        await reject(scope, send, bound.failure(exc, request_id), request_id)
+        reply = bound.failure(exc, call)
+        call.status = reply.status
+        await reject(scope, send, reply, request_id, call.headers)
         return
-    await send({"type": "websocket.accept", "headers": [(b"x-request-id", request_id.encode())]})
+    call.status = 101
+    accepted = [(b"x-request-id", request_id.encode()), *call.headers]
+    await send({"type": "websocket.accept", "headers": accepted})
     session = _Session(spec, bound, request_id, receive, send)
     task = cast("asyncio.Task[Any]", asyncio.current_task())
     pump = asyncio.create_task(session.pump(ctx, task))
     try:
-        await session.close(await _converse(session, ctx, handler, bound, request_id))
+        await session.close(await _converse(session, call, handler, bound))
+        call.whole = call.error is None
     except asyncio.CancelledError:
         if session.open:
             await session.close(INTERNAL)
@@ -163,13 +194,11 @@ async def serve_socket(
         pump.cancel()
 
 
-async def _converse(
-    session: _Session, ctx: RequestContext, handler: SocketHandler, bound: "Binding", request_id: str
-) -> int:
+async def _converse(session: _Session, call: Call, handler: SocketHandler, bound: "Binding") -> int:
     """Runs the handler and sends what it yields. Returns the close code."""
     try:
         incoming = Stream[Any].events(session.incoming())
-        outgoing = await handler(ctx, incoming)
+        outgoing = await handler(call.ctx, incoming)
         try:
             async for event in outgoing:
                 if not session.open:
@@ -181,6 +210,6 @@ async def _converse(
     except Exception as exc:
         if not session.open:
             return NORMAL
-        error = bound.errors.explain(exc, request_id, bound.operation)
+        error = call.error = bound.errors.explain(exc, call.ctx.request_id, bound.operation)
         await session.fail(error)
         return INTERNAL if error.status >= 500 else POLICY

@@ -81,9 +81,9 @@ async def test_bad_provider_data_is_400_and_not_repeated(value):
 async def test_hooks_run_before_the_body_is_read_and_fill_in_the_context():
     order = []
 
-    async def who(op, scope, ctx):
-        order.append(("hook", op.id, scope["path"]))
-        ctx.principal = Principal("ann")
+    async def who(call):
+        order.append(("hook", call.op.id, call.scope["path"]))
+        call.ctx.principal = Principal("ann")
 
     async def handler(ctx, request):
         order.append(("handler", ctx.principal.id))
@@ -96,7 +96,7 @@ async def test_hooks_run_before_the_body_is_read_and_fill_in_the_context():
 
 
 async def test_a_hook_refuses_without_reading_the_body():
-    async def no(op, scope, ctx):
+    async def no(call):
         raise ERRORS.error("invalid", "not you")
 
     status, body, left = await call_raw(app_with(asking(), echo, hooks=(no,)), [piece(b"{}")], {})

@@ -125,7 +125,7 @@ async def test_a_client_that_leaves_ends_the_handler_within_a_second(reads):
 
 
 async def test_hooks_refuse_a_socket_before_it_opens():
-    async def no(op, scope, ctx):
+    async def no(call):
         raise ERRORS.error("invalid", "not you")
 
     async with live(app(hooks=(no,))) as port:
