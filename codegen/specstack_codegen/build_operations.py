@@ -15,11 +15,13 @@ from specstack_codegen.ir import (
     Operation,
     Pagination,
     Param,
+    Record,
     Reply,
     Schema,
     Serve,
     Stream,
     Style,
+    Usage,
     Variant,
     WebSocket,
 )
@@ -70,6 +72,8 @@ def build_operation(context: Context, api: str, path: str, method: str, item: Ma
         envelope=node.text("x-envelope") or context.spec.apis[api].map("x-api").text("envelope", "openai"),
         public=bool(node.get("x-public")),
         access=_access(node),
+        record=_record(node),
+        usage=_usage(node),
         refusals=tuple(node.seq("x-refusals")),
         idempotent=bool(node.get("x-idempotent")),
         pagination=Pagination(**plain(node.map("x-pagination"))) if "x-pagination" in node else None,
@@ -228,6 +232,21 @@ def _access(node: Map) -> Access | None:
     spec = node.map("x-access")
     action = cast("Literal['create', 'read', 'update', 'delete']", spec.text("action"))
     return Access(action=action, resource=spec.get("resource"))
+
+
+def _record(node: Map) -> Record | None:
+    if "x-record" not in node:
+        return None
+    spec = node.map("x-record")
+    return Record(service=spec.text("service"), when=spec.text("when").removeprefix("body.") or None)
+
+
+def _usage(node: Map) -> Usage | None:
+    if "x-usage" not in node:
+        return None
+    spec = node.map("x-usage")
+    ways = {name: tuple(spec.text(name).split(".")) if name in spec else () for name in ("input", "output")}
+    return Usage(**ways)
 
 
 def _failures(context: Context, node: Map) -> tuple[Failure, ...]:

@@ -124,6 +124,22 @@ class Serve:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """The core service that keeps request and reply; `when` is the body's field that asks for it."""
+
+    service: str
+    when: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """The ways (attribute names) to the token counts of a reply or event."""
+
+    input: tuple[str, ...]
+    output: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
     """What a call does to which kind of resource."""
 
@@ -186,6 +202,8 @@ class Operation:
     envelope: str
     public: bool
     access: Access | None
+    record: Record | None
+    usage: Usage | None
     refusals: tuple[str, ...]
     idempotent: bool
     pagination: Pagination | None

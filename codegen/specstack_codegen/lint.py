@@ -9,6 +9,7 @@ from specstack_codegen.lint_rules import (
     extensions,
     files,
     loading,
+    observing,
     operations,
     paths,
     providers,
@@ -21,7 +22,19 @@ from specstack_codegen.lint_rules.registry import RULES
 from specstack_codegen.source import SpecError, SpecErrors
 
 # importing a module registers its rules
-RULE_MODULES = (loading, extensions, shapes, schemas, unions, operations, paths, serving, files, providers)
+RULE_MODULES = (
+    loading,
+    extensions,
+    shapes,
+    schemas,
+    unions,
+    operations,
+    paths,
+    serving,
+    observing,
+    files,
+    providers,
+)
 
 
 def lint(spec: Spec) -> list[SpecError]:

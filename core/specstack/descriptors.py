@@ -90,6 +90,22 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """The core service that keeps request and reply; `when` is the body's field that asks for it."""
+
+    service: str
+    when: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageSpec:
+    """Where a reply or event tells the tokens that went in and came out: ways of JSON names."""
+
+    input: tuple[str, ...]
+    output: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """One operation of the spec. `id` is the operationId, `name` the Python method.
 
@@ -113,6 +129,8 @@ class Operation:
     envelope: str = "openai"
     public: bool = False
     access: Access | None = None
+    record: Record | None = None
+    usage: UsageSpec | None = None
     deprecated: bool = False
 
 

@@ -89,6 +89,14 @@ def _arguments(ir: Ir, operation: Operation, imports: Imports) -> Arguments:
         access = operation.access
         resource = f", resource={access.resource!r}" if access.resource else ""
         found.append(("access", f"Access(action={access.action!r}{resource})"))
+    if operation.record:
+        imports.add(DESCRIPTORS, "Record")
+        when = f", when={operation.record.when!r}" if operation.record.when else ""
+        found.append(("record", f"Record(service={operation.record.service!r}{when})"))
+    if operation.usage:
+        imports.add(DESCRIPTORS, "UsageSpec")
+        output = f", output={operation.usage.output!r}" if operation.usage.output else ""
+        found.append(("usage", f"UsageSpec(input={operation.usage.input!r}{output})"))
     found.append(("envelope", repr(operation.envelope)))
     flags = {"public": operation.public, "deprecated": operation.deprecated}
     found += [(name, "True") for name, value in flags.items() if value]
