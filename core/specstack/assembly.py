@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable
 from importlib import import_module, resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from specstack.auth import auth_provider
 from specstack.auth.hook import authentication
@@ -13,6 +13,7 @@ from specstack.http import ErrorTable, HttpSettings, SpecApp, build_app
 from specstack.http.cors import Cors, CorsRules
 from specstack.http.dispatch import AsgiApp, Receive, Scope
 from specstack.http.reply import Send
+from specstack.recorder.modes import mode_of
 from specstack.resolver import Supplies
 from specstack.runtime import Runtime
 from specstack.sources import RandomIds, SystemClock, cache_dir
@@ -20,6 +21,9 @@ from specstack.startup import StartupError
 from specstack.upstream import UpstreamPool
 from specstack_server import SERVER
 from specstack_wire import codec_of
+
+if TYPE_CHECKING:
+    from specstack.recorder.recorder import Recorder
 
 DOCUMENTS = ("openapi.json", "openapi-3.1.json")
 
@@ -32,11 +36,14 @@ class Application:
     `runtime` and `http` exist from then on.
     """
 
-    def __init__(self, config: RunConfig, server: GeneratedServer) -> None:
+    def __init__(
+        self, config: RunConfig, server: GeneratedServer, recorder: "Recorder | None" = None
+    ) -> None:
         self.config = config
         self.server = server
         self._auth = auth_provider(config.stack.server.auth)
         self._cors = CorsRules.of(config.stack.server.cors)
+        self._recorder = recorder
         self._runtime: Runtime | None = None
         self._http: SpecApp | None = None
 
@@ -63,8 +70,7 @@ class Application:
         """Start providers, fill tables, mount routers, unless that is done. Raises StartupError."""
         if self._runtime is not None:
             return
-        supplies = Supplies(UpstreamPool(), RandomIds(), SystemClock(), cache_dir())
-        self._runtime = await Runtime.start(self.config, self.server, supplies)
+        self._runtime = await Runtime.start(self.config, self.server, self._supplies())
         try:
             if self._auth is not None:
                 await self._auth.start()
@@ -108,6 +114,12 @@ class Application:
 
         await self.http(scope, replay, send)
 
+    def _supplies(self) -> Supplies:
+        recorder = self._recorder
+        if recorder is None:
+            return Supplies(UpstreamPool(), RandomIds(), SystemClock(), cache_dir())
+        return Supplies(UpstreamPool(), recorder.ids, recorder.clock, cache_dir(), recorder)
+
     def _mounted(self, runtime: Runtime) -> SpecApp:
         served = runtime.served()
         routers = [load_reference(entry.router)(runtime.api(entry.name)) for entry in served]
@@ -128,9 +140,27 @@ class Application:
         )
 
 
-def build(config: RunConfig, server: GeneratedServer = SERVER) -> Application:
-    """The app that serves `config`. It starts with its lifespan, or with `await app.start()`."""
-    return Application(config, server)
+def build(
+    config: RunConfig, server: GeneratedServer = SERVER, *, recorder: "Recorder | None" = None
+) -> Application:
+    """The app that serves `config`. It starts with its lifespan, or with `await app.start()`.
+
+    Without a `recorder` the environment says whether calls are recorded. Raises StartupError where it asks
+    for a mode that there is not.
+    """
+    return Application(config, server, recorder or _recorder(server))
+
+
+def _recorder(server: GeneratedServer) -> "Recorder | None":
+    try:
+        mode = mode_of(None)
+    except ValueError as error:
+        raise StartupError(str(error)) from None
+    if mode is None or mode == "live":
+        return None
+    from specstack.recorder.recorder import from_environment
+
+    return from_environment(import_module(server.errors))
 
 
 async def _nothing() -> None:

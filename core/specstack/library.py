@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from specstack.assembly import SERVER, build
 from specstack.config import RunConfig, load_config, read_config
@@ -12,6 +12,9 @@ from specstack.inprocess import AsyncTransport, Transport
 from specstack.serving import loop_factory
 from specstack.yaml_text import yaml_lines
 from specstack_client import AsyncSpecstack, Specstack
+
+if TYPE_CHECKING:
+    from specstack.recorder.recorder import Recorder
 
 BASE_URL = "http://localhost"
 GIVEN = "<mapping>"
@@ -28,6 +31,7 @@ def from_config(
     env: Mapping[str, str] | None = None,
     api_key: str | None = None,
     headers: Mapping[str, str] | None = None,
+    recorder: "Recorder | None" = None,
 ) -> Specstack: ...
 
 
@@ -39,6 +43,7 @@ def from_config(
     env: Mapping[str, str] | None = None,
     api_key: str | None = None,
     headers: Mapping[str, str] | None = None,
+    recorder: "Recorder | None" = None,
 ) -> AsyncSpecstack: ...
 
 
@@ -49,6 +54,7 @@ def from_config(
     env: Mapping[str, str] | None = None,
     api_key: str | None = None,
     headers: Mapping[str, str] | None = None,
+    recorder: "Recorder | None" = None,
 ) -> Specstack | AsyncSpecstack:
     """A client of a server that runs in this process, by the same code as behind a socket.
 
@@ -58,10 +64,12 @@ def from_config(
     `with` (`async with`). An asynchronous client belongs to the event loop of its first call; a synchronous
     one keeps a loop in a thread of its own and may be used from any thread but that.
 
+    A `recorder` keeps what providers ask of models and other servers, or answers in their place.
+
     Raises ConfigError when the config is wrong. The first call raises StartupError when a provider cannot
     start.
     """
-    app = build(_read(config, env))
+    app = build(_read(config, env), recorder=recorder)
     if asynchronous:
         return AsyncSpecstack(BASE_URL, api_key, headers=headers, transport=AsyncTransport(app))
     return Specstack(BASE_URL, api_key, headers=headers, transport=Transport(app, loop_factory()))

@@ -8,7 +8,9 @@ from pydantic import BaseModel, SecretStr
 
 MASK = "********"
 
-_SECRET_NAME = re.compile(r"(^|[_-])(api_?key|token|secret|password|passwd|credentials?)$", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"(^|[_-])(api_?key|authorization|token|secret|password|passwd|credentials?)$", re.IGNORECASE
+)
 _USERINFO = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from specstack.config import ConfiguredProvider, load_reference
 from specstack.conformance import faults_of
@@ -15,7 +15,20 @@ from specstack.descriptors import ApiEntry, ProviderSpec
 from specstack.order import describe
 from specstack.startup import StartupError
 from specstack.upstream import UpstreamPool
-from specstack_wire import ApiError, Clock, Deps, Ids, KVStore
+from specstack_wire import (
+    DIRECT,
+    ApiError,
+    CallOuts,
+    Clock,
+    Deps,
+    Ids,
+    KVStore,
+    Upstream,
+    UpstreamSettings,
+)
+
+if TYPE_CHECKING:
+    from specstack.recorder.recorder import Recorder
 
 T = TypeVar("T")
 
@@ -43,6 +56,18 @@ class Supplies:
     ids: Ids
     clock: Clock
     cache_dir: Path
+    recorder: "Recorder | None" = None
+
+    def upstream(self, provider_id: str) -> Callable[[UpstreamSettings], Upstream]:
+        """What opens a provider's clients of other servers."""
+        recorder, pool = self.recorder, self.upstreams
+        if recorder is None:
+            return pool.open
+        return lambda settings: recorder.upstream(provider_id, settings, pool.open(settings))
+
+    def calls(self, provider_id: str) -> CallOuts:
+        """A provider's other calls out of its own code."""
+        return DIRECT if self.recorder is None else self.recorder.calls(provider_id)
 
 
 class Siblings(Mapping[str, Any]):
@@ -79,12 +104,13 @@ async def start(
         provider_id=one.provider_id,
         apis=apis,
         siblings=Siblings(siblings, one.provider_id),
-        upstream=supplies.upstreams.open,
+        upstream=supplies.upstream(one.provider_id),
         ids=supplies.ids,
         clock=supplies.clock,
         log=logging.getLogger(f"specstack.providers.{one.provider_id}"),
         cache_dir=supplies.cache_dir,
         kv=kv,
+        calls=supplies.calls(one.provider_id),
     )
     provider = await _step(one, "create", create(one.config, deps), limit)
     protocol = load_reference(entry.protocol or "")

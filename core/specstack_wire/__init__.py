@@ -5,11 +5,13 @@ is re-exported here.
 """
 
 from specstack_wire.base import MISSING, ApiModel, ClosedModel, JsonInt, given, is_given, tag_of
+from specstack_wire.callouts import DIRECT, CallOuts
 from specstack_wire.codec import codec_of
 from specstack_wire.context import Cancellation, Principal, RequestContext
 from specstack_wire.errors import (
     ApiError,
     OperationNotSupported,
+    RecordingMissing,
     UpstreamBroken,
     UpstreamError,
     UpstreamTimeout,
@@ -24,12 +26,14 @@ from specstack_wire.stream import Event, Stream
 from specstack_wire.upstream import Upstream, UpstreamReply, UpstreamSettings, UpstreamStream
 
 __all__ = [
+    "DIRECT",
     "MISSING",
     "NO_PARAMS",
     "SHARED",
     "ApiError",
     "ApiModel",
     "Binary",
+    "CallOuts",
     "Cancellation",
     "Clock",
     "ClosedModel",
@@ -47,6 +51,7 @@ __all__ = [
     "Payload",
     "Principal",
     "Provider",
+    "RecordingMissing",
     "Request",
     "RequestContext",
     "Scope",

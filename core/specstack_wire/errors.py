@@ -40,6 +40,14 @@ class OperationNotSupported(ApiError):
         )
 
 
+class RecordingMissing(ApiError):
+    """A replay was asked for what nobody has recorded. The message shows the nearest recording."""
+
+    status = 500
+    type = "server_error"
+    code = "recording_missing"
+
+
 class UpstreamError(ApiError):
     """A call to another server failed. Providers turn it into an error of the spec's upstream table."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from specstack_wire.callouts import DIRECT, CallOuts
 from specstack_wire.kv import KVStore
 from specstack_wire.upstream import Upstream, UpstreamSettings
 
@@ -60,7 +61,9 @@ class Deps:
     `apis` are the APIs that its spec requires (optional ones are absent when not served);
     `siblings` are the other providers of its own API by id; `upstream` opens a client for
     another server; `cache_dir` is for data that can be fetched or made again; `kv` is a namespace of
-    this provider for data that must stay, shared with the other processes that run it.
+    this provider for data that must stay, shared with the other processes that run it. What the provider
+    asks of a model in this process, or of a vendor's package, goes through `calls`, so that it can be
+    recorded and replayed; `upstream` does that by itself.
     """
 
     provider_id: str
@@ -72,3 +75,4 @@ class Deps:
     log: logging.Logger
     cache_dir: Path
     kv: KVStore
+    calls: CallOuts = DIRECT

@@ -9,6 +9,7 @@ from specstack.cli.generate import generate
 from specstack.cli.keys import keys
 from specstack.cli.models import models
 from specstack.cli.providers import providers
+from specstack.cli.recordings import recordings
 from specstack.cli.routes import routes
 from specstack.cli.serve import serve
 
@@ -35,6 +36,7 @@ app.add_typer(distro, name="distro")
 # Its name until 0.1; scripts may still say it.
 app.add_typer(distro, name="distros", hidden=True)
 app.command()(routes)
+app.add_typer(recordings, name="recordings")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(generate)
 
 

@@ -1,0 +1,156 @@
+"""One recorded exchange: what was asked, what came back, and the file that says so."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+FORMAT = 1
+"""The version of the file format. A file with another one is refused."""
+
+Kind = Literal["http", "engine"]
+Json = Any
+
+
+class RecordingDamaged(ValueError):
+    """A file that is no recording. The message names it and what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of a streamed answer and when it came, in seconds after the request."""
+
+    at: float
+    data: Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back. `head` is what precedes a body (an HTTP status and headers); None for engines.
+
+    Either `body` or `pieces` is there. `failure` is the error that ended it, before or after those.
+    """
+
+    head: Mapping[str, Json] | None = None
+    body: Json = None
+    pieces: tuple[Piece, ...] | None = None
+    failure: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """A request of a provider and its answer. `turn` counts equal requests of one test, from 1."""
+
+    provider: str
+    test: str
+    kind: Kind
+    target: str
+    request: Json
+    answer: Answer
+    turn: int = 1
+    digest: str = field(default="")
+
+    def __post_init__(self) -> None:
+        if not self.digest:
+            object.__setattr__(self, "digest", digest_of(self.kind, self.target, self.request))
+
+
+def canonical(value: Json) -> Json:
+    """The form in which requests are compared: keys in order, 1.0 as 1, no null members of objects."""
+    if isinstance(value, Mapping):
+        items = sorted(cast("Mapping[str, Any]", value).items())
+        return {key: canonical(item) for key, item in items if item is not None}
+    if isinstance(value, list | tuple):
+        return [canonical(item) for item in cast("list[Any]", value)]
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    return value
+
+
+def digest_of(kind: Kind, target: str, request: Json) -> str:
+    """The hash under which a request is found: 16 hexadecimal digits of the SHA-256 of its canonical form."""
+    text = json.dumps([kind, target, canonical(request)], ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def write(path: Path, exchange: Exchange) -> None:
+    """Write the file, whole or not at all."""
+    answer = exchange.answer
+    told: dict[str, Any] = {}
+    if answer.head is not None:
+        told["head"] = dict(answer.head)
+    if answer.pieces is not None:
+        told["pieces"] = [{"at": round(piece.at, 4), "data": piece.data} for piece in answer.pieces]
+    elif answer.failure is None or answer.body is not None:
+        told["body"] = answer.body
+    if answer.failure is not None:
+        told["failure"] = dict(answer.failure)
+    content = {
+        "format": FORMAT,
+        "provider": exchange.provider,
+        "test": exchange.test,
+        "kind": exchange.kind,
+        "target": exchange.target,
+        "digest": exchange.digest,
+        "turn": exchange.turn,
+        "request": exchange.request,
+        "answer": told,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    new.replace(path)
+
+
+def read(path: Path) -> Exchange:
+    """The exchange in a file. Raises RecordingDamaged, and OSError if it cannot be read."""
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RecordingDamaged(f"{path}: no JSON ({error}); record it again") from None
+    if not isinstance(content, dict) or cast("dict[str, Any]", content).get("format") != FORMAT:
+        raise RecordingDamaged(f"{path}: no recording of format {FORMAT}; record it again")
+    fields = cast("dict[str, Any]", content)
+    try:
+        told = fields["answer"]
+        pieces = told.get("pieces")
+        return Exchange(
+            provider=fields["provider"],
+            test=fields["test"],
+            kind=fields["kind"],
+            target=fields["target"],
+            request=fields["request"],
+            turn=int(fields["turn"]),
+            digest=fields["digest"],
+            answer=Answer(
+                head=told.get("head"),
+                body=told.get("body"),
+                pieces=None if pieces is None else tuple(Piece(one["at"], one["data"]) for one in pieces),
+                failure=told.get("failure"),
+            ),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RecordingDamaged(f"{path}: {error!r} is missing or wrong; record it again") from None
+
+
+def differences(one: Json, other: Json, at: str = "") -> Iterator[str]:
+    """Where two requests differ, each as `path: this here, that there`."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        mine, yours = cast("Mapping[str, Any]", one), cast("Mapping[str, Any]", other)
+        for key in sorted({*mine, *yours}):
+            yield from differences(mine.get(key), yours.get(key), f"{at}.{key}" if at else str(key))
+    elif isinstance(one, list) and isinstance(other, list):
+        mine_, yours_ = cast("list[Any]", one), cast("list[Any]", other)
+        for index in range(max(len(mine_), len(yours_))):
+            left = mine_[index] if index < len(mine_) else None
+            right = yours_[index] if index < len(yours_) else None
+            yield from differences(left, right, f"{at}[{index}]")
+    elif one != other:
+        yield f"{at or 'the request'}: {_short(one)} is asked, {_short(other)} is recorded"
+
+
+def _short(value: Json) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:77]}..."

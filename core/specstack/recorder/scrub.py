@@ -1,0 +1,43 @@
+"""What must not stand in a recording: credentials, wherever they are in it."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from specstack.masking import is_secret
+
+SCRUBBED = "[secret]"
+
+_LOOKS = re.compile(
+    r"\b(sk-[A-Za-z0-9_-]{8,}|Bearer\s+[A-Za-z0-9._~+/=-]{8,}|[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@)"
+)
+_SHORTEST = 4
+
+
+class Scrubber:
+    """Takes secrets out of JSON: values under telling names, known values, and what looks like one."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+
+    def learn(self, values: Iterable[str]) -> None:
+        """Values that are secret, such as those of a provider's headers."""
+        for value in values:
+            bare = value.partition(" ")[2].strip() if value[:7].lower() == "bearer " else value
+            self._known.update(one for one in (value, bare) if len(one) >= _SHORTEST)
+
+    def clean(self, value: Any) -> Any:
+        """A copy without secrets."""
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, Mapping):
+            items = cast("Mapping[str, Any]", value).items()
+            return {key: SCRUBBED if is_secret(key, item) else self.clean(item) for key, item in items}
+        if isinstance(value, list | tuple):
+            return [self.clean(item) for item in cast("list[Any]", value)]
+        return value
+
+    def _text(self, text: str) -> str:
+        for secret in sorted(self._known, key=len, reverse=True):
+            text = text.replace(secret, SCRUBBED)
+        return _LOOKS.sub(SCRUBBED, text)

@@ -1,0 +1,1 @@
+"""For the tests of providers, ours and others'."""
