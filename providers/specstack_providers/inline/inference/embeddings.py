@@ -55,25 +55,31 @@ class Embeddings(Inference):
         self._created = deps.clock.created()
         self._workers: Workers | None = None
         self._embedders: dict[str, Embedder] = {}
+        self._facts: dict[str, dict[str, int]] = {}
         ids = [item.model_id for item in config.models]
         for model_id in ids:
             if ids.count(model_id) > 1:
                 raise InvalidValue(f"two models have the model_id {model_id!r}")
 
     async def start(self) -> None:
-        """Fetches what is missing, verifies it and loads every model.
+        """Fetches what is missing, verifies it and loads every model, unless recordings answer for it.
 
         Raises `ModelUnavailable` with the command that mends it.
         """
-        workers = self._workers = Workers(self._config.threads or usable_cores())
+        self._workers = Workers(self._config.threads or usable_cores())
         for item in self._config.models:
-            folder = await self._folder(item)
-            model = await asyncio.to_thread(SentenceModel, item.model_id, folder, self._config.max_tokens)
-            self._embedders[item.model_id] = Embedder(model, workers, self._config.batch_size)
+
+            async def facts(name: str = item.model_id) -> dict[str, int]:
+                model = (await self._live(name)).model
+                return {"dimensions": model.dimensions, "max_tokens": model.max_tokens}
+
+            asked = {"do": "load", "max_tokens": self._config.max_tokens}
+            self._facts[item.model_id] = await self._deps.calls.call(item.model_id, asked, facts)
 
     async def stop(self) -> None:
         embedders = list(self._embedders.values())
         self._embedders.clear()
+        self._facts.clear()
         workers, self._workers = self._workers, None
         if workers is not None:
             await workers.close()
@@ -82,7 +88,7 @@ class Embeddings(Inference):
 
     async def health(self) -> Health:
         """`ok` means that every model is loaded and computes: now if nothing else runs, else a moment ago."""
-        missing = [item.model_id for item in self._config.models if item.model_id not in self._embedders]
+        missing = [item.model_id for item in self._config.models if item.model_id not in self._facts]
         workers = self._workers
         if workers is None or missing:
             return Health("error", f"not loaded: {', '.join(missing)}")
@@ -91,16 +97,16 @@ class Embeddings(Inference):
         for name, embedder in self._embedders.items():
             if embedder.failure:
                 return Health("error", f"model {name} fails: {embedder.failure}")
-        return Health("ok", f"{len(self._embedders)} loaded, {workers.requests} requests in hand")
+        return Health("ok", f"{len(self._facts)} loaded, {workers.requests} requests in hand")
 
     async def list_models(self, ctx: RequestContext, request: Request[None]) -> Payload[ListModelsResponse]:
         """The loaded models, with the length of their vectors and of the texts that they read, in tokens."""
         models = {
             name: (
                 "embedding",
-                {"dimensions": one.model.dimensions, "context_length": one.model.max_tokens},
+                {"dimensions": one["dimensions"], "context_length": one["max_tokens"]},
             )
-            for name, one in self._embedders.items()
+            for name, one in self._facts.items()
         }
         listed = models_list(self._deps.provider_id, self._created, models)
         return Payload[ListModelsResponse].of(ListModelsResponse.model_validate(listed))
@@ -110,21 +116,36 @@ class Embeddings(Inference):
     ) -> Payload[CreateEmbeddingResponse]:
         """Vectors of texts. What is over `max_tokens` is cut, and usage counts what is left."""
         body = request.body
-        embedder = self._find(body.model)
-        check_dimensions({"dimensions": given(body.dimensions)}, embedder.model.dimensions)
+        facts = self._find(body.model)
+        check_dimensions({"dimensions": given(body.dimensions)}, facts["dimensions"])
         finish = Vectors.as_base64 if body.encoding_format == "base64" else Vectors.as_numbers
-        vectors, tokens = await embedder.each(_texts(body.input), finish)
-        reply = _reply(body.model, vectors, tokens)
+        texts = _texts(body.input)
+
+        async def live() -> dict[str, Any]:
+            vectors, tokens = await (await self._live(body.model)).each(texts, finish)
+            # Written as JSON in the worker threads: what a recorder keeps is their text.
+            return {"vectors": [one.decode() for one in vectors], "tokens": tokens}
+
+        asked = {"do": "embed", "input": texts, "form": finish.__name__}
+        found = await self._deps.calls.call(body.model, asked, live)
+        reply = _reply(body.model, found["vectors"], found["tokens"])
         return Payload[CreateEmbeddingResponse].from_raw(reply, CreateEmbeddingResponse)
 
     async def rerank(self, ctx: RequestContext, request: Request[RerankRequest]) -> Payload[RerankResponse]:
         """Items by the cosine of their vectors with the query's, best first."""
         body = request.body
-        embedder = self._find(body.model)
+        self._find(body.model)
         query = _text(body.query, "query")
         items = [_text(item, f"items.{index}") for index, item in enumerate(body.items)]
-        found, _ = await embedder.each([query], lambda vectors: [vectors])
-        scores, _ = await embedder.each(items, lambda vectors: vectors.cosines(found[0]))
+
+        async def live() -> list[float]:
+            embedder = await self._live(body.model)
+            found, _ = await embedder.each([query], lambda vectors: [vectors])
+            cosines, _ = await embedder.each(items, lambda vectors: vectors.cosines(found[0]))
+            return cosines
+
+        asked = {"do": "rerank", "query": query, "items": items}
+        scores = await self._deps.calls.call(body.model, asked, live)
         order = sorted(range(len(items)), key=lambda index: -scores[index])[: given(body.max_num_results)]
         data = [RerankData(index=index, relevance_score=scores[index]) for index in order]
         return Payload[RerankResponse].of(RerankResponse(data=data))
@@ -148,10 +169,20 @@ class Embeddings(Inference):
             except Exception as error:
                 self._deps.log.warning("model %s fails: %s", embedder.model.name, error)
 
-    def _find(self, model: str) -> Embedder:
-        embedder = self._embedders.get(model)
-        if embedder is not None:
-            return embedder
+    async def _live(self, name: str) -> Embedder:
+        """The loaded model, which it is not while recordings answer."""
+        if name not in self._embedders:
+            item = next(item for item in self._config.models if item.model_id == name)
+            folder = await self._folder(item)
+            model = await asyncio.to_thread(SentenceModel, name, folder, self._config.max_tokens)
+            assert self._workers is not None
+            self._embedders[name] = Embedder(model, self._workers, self._config.batch_size)
+        return self._embedders[name]
+
+    def _find(self, model: str) -> dict[str, int]:
+        facts = self._facts.get(model)
+        if facts is not None:
+            return facts
         known = [item.model_id for item in self._config.models]
         if model in known:
             raise ModelUnavailable(f"model {model!r} is not loaded (the server is starting or stopping)")
@@ -177,10 +208,11 @@ def _text(content: Any, param: str) -> str:
     raise UnsupportedContent("this model reads texts, not images; send a description instead", param=param)
 
 
-def _reply(model: str, vectors: list[bytes], tokens: int) -> bytes:
+def _reply(model: str, vectors: list[str], tokens: int) -> bytes:
     """The reply's JSON. `vectors` are JSON already, for 2048 of them take megabytes and time."""
     data = b",".join(
-        b'{"object":"embedding","index":%d,"embedding":%b}' % pair for pair in enumerate(vectors)
+        b'{"object":"embedding","index":%d,"embedding":%b}' % (index, vector.encode())
+        for index, vector in enumerate(vectors)
     )
     usage = b'{"prompt_tokens":%d,"total_tokens":%d}' % (tokens, tokens)
     # The model stands before the vectors, so that the server finds it without reading them all.

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from specstack_api.errors import InternalError, InvalidJsonSchema, InvalidValue
 from specstack_providers.inline.inference.llama_calls import CallStart, Piece, ReplyReader, Text
-from specstack_providers.inline.inference.llama_engine import LlamaEngine
+from specstack_providers.inline.inference.llama_front import EngineFront
 from specstack_providers.inline.inference.llama_grammar import (
     Grammar,
     calls_grammar,
@@ -61,7 +61,7 @@ class ChatPlan:
         return ReplyReader(names, text_allowed=self.tools.mode == "auto")
 
 
-async def plan_chat(engine: LlamaEngine, body: Mapping[str, Any], defaults: Mapping[str, float]) -> ChatPlan:
+async def plan_chat(engine: EngineFront, body: Mapping[str, Any], defaults: Mapping[str, float]) -> ChatPlan:
     """Reads a request body. Raises the 400s of its meaning, before anything is generated."""
     refuse(body, _ALLOWED, _WHY)
     limit = limit_of(body, "max_completion_tokens", "max_tokens")
@@ -98,7 +98,7 @@ def _schema_of(body: Mapping[str, Any]) -> Schema | None:
     return named.get("schema") or {"type": "object"}, named.get("strict") is True
 
 
-async def _grammar(engine: LlamaEngine, tools: Tools, schema: Schema | None) -> Grammar | None:
+async def _grammar(engine: EngineFront, tools: Tools, schema: Schema | None) -> Grammar | None:
     """The grammar for the reply, made sure that the engine takes every schema in it."""
     if schema is not None:
         await _check(engine, schema, "response_format.json_schema.schema")
@@ -118,7 +118,7 @@ async def _grammar(engine: LlamaEngine, tools: Tools, schema: Schema | None) -> 
     return grammar
 
 
-async def _check(engine: LlamaEngine, schema: Schema, param: str) -> None:
+async def _check(engine: EngineFront, schema: Schema, param: str) -> None:
     if not await engine.supports(json_grammar(schema[0], strict=schema[1])):
         raise InvalidJsonSchema(
             f"{param} cannot be enforced: it is no valid JSON Schema, nothing fits it, or it uses a keyword, "
@@ -127,7 +127,7 @@ async def _check(engine: LlamaEngine, schema: Schema, param: str) -> None:
         )
 
 
-async def _prompt(engine: LlamaEngine, body: Mapping[str, Any], tools: Tools, schema: Schema | None) -> str:
+async def _prompt(engine: EngineFront, body: Mapping[str, Any], tools: Tools, schema: Schema | None) -> str:
     """The conversation in the model's own chat format."""
     hints: list[str] = []
     if tools.mode != "text":
@@ -154,7 +154,7 @@ class Step:
     usage: Mapping[str, Any] | None = None
 
 
-async def chat_reply(engine: LlamaEngine, plan: ChatPlan, frame: Frame, new_id: Callable[[str], str]) -> Json:
+async def chat_reply(engine: EngineFront, plan: ChatPlan, frame: Frame, new_id: Callable[[str], str]) -> Json:
     """The whole reply. Cancelling it stops the generation."""
     choices = [Choice(index, logprobs=[] if plan.logprobs else None) for index in range(plan.choices)]
     usage = Usage()
@@ -173,7 +173,7 @@ async def chat_reply(engine: LlamaEngine, plan: ChatPlan, frame: Frame, new_id: 
 
 
 async def chat_chunks(
-    engine: LlamaEngine, plan: ChatPlan, frame: Frame, new_id: Callable[[str], str]
+    engine: EngineFront, plan: ChatPlan, frame: Frame, new_id: Callable[[str], str]
 ) -> AsyncGenerator[Json]:
     """The reply in chunks. Closing the generator stops the generation."""
     usage = Usage()
@@ -217,12 +217,12 @@ def _delta(piece: Piece, new_id: Callable[[str], str]) -> Json:
     return {"tool_calls": [{"index": piece.index, "function": {"arguments": piece.text}}]}
 
 
-def _steps(engine: LlamaEngine, plan: ChatPlan) -> AsyncGenerator[Step]:
+def _steps(engine: EngineFront, plan: ChatPlan) -> AsyncGenerator[Step]:
     """The steps of all choices, as they come."""
     return merged(lambda index: _choice(engine, plan, index), plan.choices, engine.settings.slots)
 
 
-async def _choice(engine: LlamaEngine, plan: ChatPlan, index: int) -> AsyncGenerator[Step]:
+async def _choice(engine: EngineFront, plan: ChatPlan, index: int) -> AsyncGenerator[Step]:
     """The steps of one choice."""
     reader = plan.reader()
     # Log probabilities of what may still become a call; they are told for text only.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from specstack_api.errors import InvalidValue
-from specstack_providers.inline.inference.llama_engine import LlamaEngine
+from specstack_providers.inline.inference.llama_front import EngineFront
 from specstack_providers.inline.inference.llama_replies import Frame, Usage
 from specstack_providers.inline.inference.llama_runs import merged
 from specstack_providers.inline.inference.llama_sampling import limit_of, refuse, sampling, seeded
@@ -33,7 +33,7 @@ class CompletionPlan:
 
 
 async def plan_completion(
-    engine: LlamaEngine, body: Mapping[str, Any], defaults: Mapping[str, float]
+    engine: EngineFront, body: Mapping[str, Any], defaults: Mapping[str, float]
 ) -> CompletionPlan:
     """Reads a request body. Raises the 400s of its meaning, before anything is generated."""
     each = int(body.get("n") or 1)
@@ -66,7 +66,7 @@ async def plan_completion(
     )
 
 
-def _prompts(given: object, engine: LlamaEngine) -> list[str | list[int]]:
+def _prompts(given: object, engine: EngineFront) -> list[str | list[int]]:
     """The prompts, one or several, as texts or token ids. A missing one is the beginning of a text."""
     if given is None or isinstance(given, str):
         return [given or ""]
@@ -78,7 +78,7 @@ def _prompts(given: object, engine: LlamaEngine) -> list[str | list[int]]:
     return [item if isinstance(item, str) else _tokens(item, engine) for item in items]
 
 
-def _tokens(ids: Sequence[float], engine: LlamaEngine) -> list[int]:
+def _tokens(ids: Sequence[float], engine: EngineFront) -> list[int]:
     for token in ids:
         if not 0 <= token < engine.vocabulary:
             raise InvalidValue(
@@ -88,7 +88,7 @@ def _tokens(ids: Sequence[float], engine: LlamaEngine) -> list[int]:
     return [int(token) for token in ids]
 
 
-async def _text(engine: LlamaEngine, prompt: str | list[int]) -> str:
+async def _text(engine: EngineFront, prompt: str | list[int]) -> str:
     if isinstance(prompt, str):
         return prompt
     return cast(str, (await engine.ask("/detokenize", {"tokens": prompt}))["content"])
@@ -169,7 +169,7 @@ def _joined(parts: list[Json]) -> Json | None:
     }
 
 
-async def completion_reply(engine: LlamaEngine, plan: CompletionPlan, frame: Frame) -> Json:
+async def completion_reply(engine: EngineFront, plan: CompletionPlan, frame: Frame) -> Json:
     """The whole reply. Cancelling it stops the generation."""
     wholes = [_Whole() for _ in range(len(plan.prompts) * plan.each)]
     usage = Usage()
@@ -181,7 +181,7 @@ async def completion_reply(engine: LlamaEngine, plan: CompletionPlan, frame: Fra
     return {**frame.head("text_completion"), "choices": choices, "usage": usage.body()}
 
 
-async def completion_chunks(engine: LlamaEngine, plan: CompletionPlan, frame: Frame) -> AsyncGenerator[Json]:
+async def completion_chunks(engine: EngineFront, plan: CompletionPlan, frame: Frame) -> AsyncGenerator[Json]:
     """The reply in chunks. Closing the generator stops the generation."""
     usage = Usage()
     null_usage = {"usage": None} if plan.stream_usage else {}
@@ -205,12 +205,12 @@ def _count(usage: Usage, plan: CompletionPlan, part: Part) -> None:
         usage.add(counted, count_prompt=part.index % plan.each == 0)
 
 
-def _parts(engine: LlamaEngine, plan: CompletionPlan) -> AsyncGenerator[Part]:
+def _parts(engine: EngineFront, plan: CompletionPlan) -> AsyncGenerator[Part]:
     runs = len(plan.prompts) * plan.each
     return merged(lambda index: _run(engine, plan, index), runs, engine.settings.slots)
 
 
-async def _run(engine: LlamaEngine, plan: CompletionPlan, index: int) -> AsyncGenerator[Part]:
+async def _run(engine: EngineFront, plan: CompletionPlan, index: int) -> AsyncGenerator[Part]:
     """The parts of one continuation."""
     which, choice = divmod(index, plan.each)
     request = {**seeded(plan.fields, choice), "prompt": plan.prompts[which]}

@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from specstack_api.errors import InvalidValue, ModelNotFound, ModelTypeMismatch, ModelUnavailable
@@ -35,10 +35,10 @@ from specstack_providers.inline.inference.llama_completions import (
 )
 from specstack_providers.inline.inference.llama_engine import (
     EngineSettings,
-    LlamaEngine,
     batch_threads,
     generation_threads,
 )
+from specstack_providers.inline.inference.llama_front import EngineFront
 from specstack_providers.inline.inference.llama_replies import Frame
 from specstack_providers.inline.inference.weights import find_weights
 from specstack_providers.model_store import manifest
@@ -55,7 +55,7 @@ class _Model:
     item: InlineLlamaCppConfigModelsItem
     context: int
     sampling: Mapping[str, float] = field(default_factory=dict[str, float])
-    engine: LlamaEngine | None = None
+    engine: EngineFront | None = None
     fingerprint: str = ""
 
 
@@ -142,10 +142,9 @@ class LlamaCpp(Inference):
 
     async def _load(self, model: _Model) -> None:
         item = model.item
-        path = await find_weights(item.model_id, item.path, item.store, self._deps.cache_dir, self._deps.log)
+        deps = self._deps
         settings = EngineSettings(
             name=item.model_id,
-            path=path,
             context=model.context,
             max_tokens=self._config.max_tokens,
             slots=self._config.slots,
@@ -153,14 +152,18 @@ class LlamaCpp(Inference):
             batch_threads=self._config.batch_threads or batch_threads(),
             embedding=item.embedding,
         )
-        engine = LlamaEngine(settings, self._deps.log)
+
+        async def find() -> Path:
+            return await find_weights(item.model_id, item.path, item.store, deps.cache_dir, deps.log)
+
+        engine = EngineFront(settings, find, deps.calls, deps.log)
         await engine.load()
         model.engine = engine
         model.sampling = manifest()[item.store].sampling if item.store else {}
-        told = f"{version('xllamacpp')} {path.name} {settings.context} {settings.threads}"
+        told = f"{engine.build} {settings.context} {settings.threads}"
         model.fingerprint = "fp_" + hashlib.sha256(told.encode()).hexdigest()[:12]
 
-    def _find(self, name: str, *, embedding: bool) -> tuple[_Model, LlamaEngine]:
+    def _find(self, name: str, *, embedding: bool) -> tuple[_Model, EngineFront]:
         model = self._models.get(name)
         if model is None:
             known = ", ".join(self._models)

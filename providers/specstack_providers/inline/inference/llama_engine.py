@@ -62,13 +62,13 @@ def batch_threads() -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """How to run one GGUF file. `context` is in tokens and for each of the `slots`.
+    """How to run one GGUF file, once `path` names it. `context` is in tokens and for each of the `slots`.
 
     `max_tokens` limits chat answers whose request names no limit.
     """
 
     name: str
-    path: Path
+    path: Path = Path()
     context: int = 4096
     max_tokens: int = 1024
     slots: int = 4

@@ -471,7 +471,7 @@ async def test_completions_of_nothing(llama: Any, prompt: Any) -> None:
 
 
 def engine_of(llama: Any) -> Any:
-    return llama._models["smol"].engine
+    return llama._models["smol"].engine.engine
 
 
 async def idle(llama: Any, limit: float = 10.0) -> float:
