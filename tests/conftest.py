@@ -1,11 +1,15 @@
 """No test sees what another one, or the developer's own server, has stored."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 pytest_plugins = ["specstack.testing.plugin"]
+
+# Every reply of every server that a test starts is checked against the spec.
+os.environ.setdefault("SPECSTACK_VALIDATE_REPLIES", "1")
 
 
 @pytest.fixture(scope="session", autouse=True)

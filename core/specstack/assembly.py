@@ -1,6 +1,7 @@
 """A server from a run config: providers started, generated routers mounted, models warm."""
 
 import logging
+import os
 from collections.abc import Iterable
 from importlib import import_module, resources
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,8 @@ from specstack.auth import auth_provider
 from specstack.auth.hook import authentication
 from specstack.config import RunConfig, load_reference
 from specstack.descriptors import GeneratedServer, Operation
-from specstack.http import ErrorTable, HttpSettings, SpecApp, build_app
+from specstack.http import ErrorTable, HttpSettings, ObserverFor, SpecApp, build_app
+from specstack.http.app import BUNDLE_PATH
 from specstack.http.cors import Cors, CorsRules
 from specstack.http.dispatch import AsgiApp, Receive, Scope
 from specstack.http.reply import Send
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from specstack.recorder.recorder import Recorder
 
 DOCUMENTS = ("openapi.json", "openapi-3.1.json")
+
+VALIDATING = os.environ.get("SPECSTACK_VALIDATE_REPLIES") == "1"
+"""Whether every reply is checked against the spec, for tests (see `specstack.testing.validator`)."""
 
 _log = logging.getLogger("specstack")
 
@@ -46,6 +51,7 @@ class Application:
         self._recorder = recorder
         self._runtime: Runtime | None = None
         self._http: SpecApp | None = None
+        self._front: AsgiApp | None = None
 
     @property
     def runtime(self) -> Runtime:
@@ -64,7 +70,9 @@ class Application:
     @property
     def front(self) -> AsgiApp:
         """The HTTP side as browsers of other sites may see it. Raises RuntimeError before the start."""
-        return self.http if self._cors is None else Cors(self.http, self._cors)
+        if self._front is None:
+            raise RuntimeError("the application has not started")
+        return self._front
 
     async def start(self) -> None:
         """Start providers, fill tables, mount routers, unless that is done. Raises StartupError."""
@@ -75,6 +83,7 @@ class Application:
             if self._auth is not None:
                 await self._auth.start()
             self._http = self._mounted(self._runtime)
+            self._front = self._fronted(self._http)
         except BaseException:
             await self.stop()
             raise
@@ -132,12 +141,21 @@ class Application:
                 errors=errors,
                 body_limit=settings.body_limit_bytes,
                 request_timeout=settings.request_timeout_seconds,
+                observers=_observers(),
                 hooks=() if self._auth is None else (authentication(self._auth, errors),),
             ),
             documents=_documents(self.server.openapi),
             startup=_nothing,
             shutdown=self.stop,
         )
+
+    def _fronted(self, app: SpecApp) -> AsgiApp:
+        front: AsgiApp = app
+        if VALIDATING:
+            from specstack.testing.validator import Validated
+
+            front = Validated(app, _documents(self.server.openapi)[BUNDLE_PATH])
+        return front if self._cors is None else Cors(front, self._cors)
 
 
 def build(
@@ -161,6 +179,14 @@ def _recorder(server: GeneratedServer) -> "Recorder | None":
     from specstack.recorder.recorder import from_environment
 
     return from_environment(import_module(server.errors))
+
+
+def _observers() -> tuple[ObserverFor, ...]:
+    if not VALIDATING:
+        return ()
+    from specstack.testing.validator import noting
+
+    return (noting,)
 
 
 async def _nothing() -> None:

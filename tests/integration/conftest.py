@@ -13,14 +13,14 @@ import specstack
 from specstack_client import Specstack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client(recorder: Any) -> Iterator[Specstack]:
     """A client of the default distribution."""
     with specstack.from_config("starter", env={}, recorder=recorder) as found:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def llama_server(inference_mode: str) -> Iterator[str]:
     """The address of a llama.cpp server with the default model; of nothing where recordings answer."""
     if inference_mode == "replay":
@@ -44,7 +44,7 @@ def llama_server(inference_mode: str) -> Iterator[str]:
     gc.collect()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def remote(recorder: Any, llama_server: str) -> Iterator[Specstack]:
     """A client of a server that forwards to llama.cpp's."""
     config = {

@@ -13,7 +13,7 @@ from specstack.auth import Attempt, Identity, Refusal
 from specstack.auth.hook import authentication
 from specstack.auth.keys import hash_of
 from specstack.config import read_config
-from specstack.http import ErrorTable
+from specstack.http import Call, ErrorTable
 from specstack_api import errors
 from specstack_server import SERVER
 from specstack_wire import Principal, RequestContext, UpstreamUnreachable
@@ -158,13 +158,13 @@ async def test_other_kinds_of_providers_fit() -> None:
     headers = [(b"x-user", b"ann"), (b"x-tenant", b"red")]
     scope: dict[str, Any] = {"path": "/v1/models", "headers": headers, "client": ("10.0.0.1", 1)}
     ctx = RequestContext("r")
-    await hook(None, scope, ctx)
+    await hook(Call(None, scope, ctx))
     assert (ctx.principal, ctx.tenant) == (Principal("ann", {"teams": ("a",)}), "red")
     with pytest.raises(errors.PermissionDenied, match="Only the gateway") as caught:
-        await hook(None, {**scope, "client": ("10.0.0.2", 1)}, ctx)
+        await hook(Call(None, {**scope, "client": ("10.0.0.2", 1)}, ctx))
     assert not caught.value.headers
     with pytest.raises(UpstreamUnreachable):
-        await hook(None, {**scope, "path": "/v1/inspect/routes"}, ctx)
+        await hook(Call(None, {**scope, "path": "/v1/inspect/routes"}, ctx))
 
 
 async def test_a_provider_starts_and_stops_with_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
