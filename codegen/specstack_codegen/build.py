@@ -9,6 +9,7 @@ from specstack_codegen import naming
 from specstack_codegen.build_context import Context
 from specstack_codegen.build_operations import build_operation
 from specstack_codegen.build_parts import build_errors, build_providers, build_resources, build_services
+from specstack_codegen.build_storage import build_storage
 from specstack_codegen.bundle import COMMON, Spec
 from specstack_codegen.ir import PROVIDER_MODES, Api, Hook, Ir, Operation, Param, Resource, Schema, Service
 from specstack_codegen.registrations import with_registrations
@@ -58,6 +59,7 @@ def build_ir(spec: Spec, package: str) -> Ir:
         providers=build_providers(context),
         errors=errors,
         config=_config(context, resources, operations),
+        storage=build_storage(spec.storage),
         deviations=plain(spec.deviations) if spec.deviations else None,
         sources=dict(sorted(spec.sources.items())),
         errors_module=f"{package if errors else CORE_PACKAGE}_api.errors",

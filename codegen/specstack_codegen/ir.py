@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from specstack_codegen.ir_storage import Storage
 from specstack_codegen.source import Position
 
 Schema = Mapping[str, Any]
@@ -399,6 +400,7 @@ class Ir:
     providers: tuple[Provider, ...]
     errors: Errors | None
     config: Schema | None
+    storage: Storage
     deviations: Schema | None
     sources: Mapping[str, str]
     errors_module: str

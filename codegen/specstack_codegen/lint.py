@@ -16,6 +16,7 @@ from specstack_codegen.lint_rules import (
     schemas,
     serving,
     shapes,
+    storage,
     unions,
 )
 from specstack_codegen.lint_rules.registry import RULES
@@ -34,6 +35,7 @@ RULE_MODULES = (
     observing,
     files,
     providers,
+    storage,
 )
 
 

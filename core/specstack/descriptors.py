@@ -188,13 +188,24 @@ class ApiEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SqlTable:
+    """A table of the spec. `model` is `module:Class` of its SQLModel class, imported when it is used."""
+
+    name: str
+    api: str
+    store: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratedServer:
     """Everything that a generated server package hands to the runtime.
 
     `tables` maps a resource to the `module:Class` of its routing table; `services` a core service to its
     handwritten module (with `create(runtime)`); `providers` is the `module:name` of the provider registry
     (a mapping of (api, provider type) to `ProviderSpec`); `errors` the module with the error classes, roles
-    and envelopes; `openapi` the package that holds openapi.json and openapi-3.1.json.
+    and envelopes; `openapi` the package that holds openapi.json and openapi-3.1.json. `sql_tables` are the
+    tables of SQL stores, `migrations` the package with the Alembic revisions of each API that has some.
     """
 
     apis: Mapping[str, ApiEntry]
@@ -203,3 +214,5 @@ class GeneratedServer:
     providers: str
     errors: str
     openapi: str
+    sql_tables: tuple[SqlTable, ...] = ()
+    migrations: Mapping[str, str] = field(default_factory=dict[str, str])

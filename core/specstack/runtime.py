@@ -30,7 +30,7 @@ class Runtime:
         self.server = server
         self.errors = import_module(server.errors)
         self.running: list[Running] = []
-        self.storage = Storage(config.stack)
+        self.storage = Storage(config.stack, server.sql_tables, server.migrations)
         self._supplies = supplies
         self._providers: dict[str, dict[str, Any]] = {}
         self._tables: dict[str, RoutingTable[Any, Any]] = {}
@@ -47,6 +47,7 @@ class Runtime:
                 await runtime._start(one)
             runtime._register_configured()
             await runtime._open_registry()
+            await runtime._prepare_tables()
         except BaseException:
             await runtime.stop()
             raise
@@ -183,6 +184,14 @@ class Runtime:
         except StorageUnavailable as error:
             where = f"storage.backends.{self.storage.backend_of('registry')}"
             raise StartupError(f"{self.config.file}: {where}: {error.message}") from None
+
+    async def _prepare_tables(self) -> None:
+        """See to the tables of the APIs that are served. Raises StartupError."""
+        apis = {entry.name for entry in self.served()}
+        if self.storage.sql_backends(apis):
+            from specstack.storage.tables import prepare_tables
+
+            await prepare_tables(self.storage, self.config.file, apis)
 
     def _register_configured(self) -> None:
         """Enter the run config's resources. Raises StartupError with every one that does not fit."""

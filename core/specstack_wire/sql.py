@@ -24,9 +24,14 @@ class SqlStore(Protocol):
     store writes and compares itself: whatever `where` says, no row of another scope is seen or changed. Each
     call is one transaction.
 
-    `where` maps columns to what they must be: a value, a list for one of several, or for a JSON column a
-    mapping whose members the column's object must have. `order` names columns, with a `-` in front for the
-    largest first; rows that are alike in all of them come in any order.
+    Integers have 64 bits, numbers are finite, and text has no NUL, in JSON neither: PostgreSQL could not hold
+    it. A column that the database counts up is read and never written. Columns that a new row leaves out get
+    their default, or else null.
+
+    `where` maps columns to what they must be: a value, None, a list for one of at most 1000, or for a JSON
+    column a mapping of members that the column's object must have: texts, numbers, true, false or None.
+    `order` names columns that are never null, with a `-` in front for the largest first; text is in the order
+    of its code points. Rows that are alike in all of them come in any order.
 
     Raises ValueError for a table, column or value that the spec does not have, and StorageUnavailable.
     """

@@ -31,6 +31,7 @@ EMITTERS: dict[str, Emitter] = {
     "auto_routers": _lazy("auto_routers"),
     "routing_tables": _lazy("routing_tables"),
     "server": _lazy("server"),
+    "storage": _lazy("storage"),
     "openapi": _lazy("openapi"),
     "client": _lazy("client"),
     "docs": _lazy("docs"),

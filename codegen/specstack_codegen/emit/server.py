@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from specstack_codegen.emit import Files
 from specstack_codegen.emit.auto_routers import router_class
+from specstack_codegen.emit.storage import table_entry
 from specstack_codegen.ir import Api, Ir, Provider
 from specstack_codegen.render import Imports, header, render
 
@@ -25,9 +26,11 @@ def _server(ir: Ir) -> str:
     package = ir.server_package
     imports = Imports()
     imports.add(DESCRIPTORS, "ApiEntry", "GeneratedServer")
+    if ir.storage.tables:
+        imports.add(DESCRIPTORS, "SqlTable")
     return render(
         "server/init.py.jinja",
-        header=header(ir, "openapi/*.yaml", "resources.yaml", "services.yaml", "errors.yaml"),
+        header=header(ir, "openapi/*.yaml", "resources.yaml", "services.yaml", "errors.yaml", "storage.yaml"),
         doc="The generated server: routers, tables and registries, and `SERVER`, which names them all.",
         imports=imports.lines,
         apis=[(api.name, _api_entry(ir, api)) for api in ir.apis],
@@ -38,6 +41,8 @@ def _server(ir: Ir) -> str:
         providers=f"{package}.provider_registry:PROVIDERS",
         errors=ir.errors_module,
         openapi=ir.api_package,
+        sql_tables=[table_entry(ir, table) for table in ir.storage.tables],
+        migrations=[(api, ir.storage.migrations) for api in ir.storage.apis],
     )
 
 

@@ -110,6 +110,11 @@ def services(spec: Spec) -> set[str]:
     return {*spec.services.map("services"), *_yaml(main_root(spec), "services").map("services")}
 
 
+def main_storage(spec: Spec) -> Map:
+    """storage.yaml of the main spec."""
+    return spec.storage if is_main(spec) else _yaml(main_root(spec), "storage")
+
+
 @lru_cache(maxsize=8)
 def _read(root: Path) -> Spec:
     return read_spec(root)

@@ -11,26 +11,32 @@ from specstack.config_values import Fault, place
 from specstack.positions import Map
 from specstack.sources import home_dir
 from specstack.startup import StartupError
+from specstack_api.stores import STORES
 
 if TYPE_CHECKING:
     from specstack.storage.kv import KVBackend
+    from specstack.storage.sql.base import Making, SqlBackend
     from specstack_api.run_config import StackConfig, StorageBackend
 
-DEFAULT_BACKEND = "kv_default"
-STORES = ("registry", "providers")
+DEFAULTS = {"kv": "kv_default", "sql": "sql_default"}
+"""The backends that are there without being written, by the kind of store that they are for."""
 
 _KEYS = {
     "kv_sqlite": ("db_path",),
     "kv_redis": ("url", "max_connections"),
     "kv_postgres": ("url", "max_connections"),
     "kv_mongodb": ("url", "database", "collection"),
+    "sql_sqlite": ("db_path",),
+    "sql_postgres": ("url", "max_connections"),
 }
 """The keys of each type; `url` is required where it is one."""
 _SCHEMES = {
     "kv_redis": ("redis", "rediss", "unix"),
     "kv_postgres": ("postgresql", "postgres"),
     "kv_mongodb": ("mongodb", "mongodb+srv"),
+    "sql_postgres": ("postgresql", "postgres"),
 }
+_HOLDS = {"kv": "keys and values", "sql": "tables"}
 
 
 def storage_faults(root: Any) -> list[Fault]:
@@ -40,20 +46,19 @@ def storage_faults(root: Any) -> list[Fault]:
         return []
     backends, stores = storage.get("backends"), storage.get("stores")
     found: list[Fault] = []
-    names = [DEFAULT_BACKEND]
+    kinds: dict[str, str] = {name: f"{kind}_sqlite" for kind, name in DEFAULTS.items()}
     if isinstance(backends, Map):
-        names += backends
         for name, backend in backends.items():
+            kinds[name] = ""
             if isinstance(backend, Map):
+                kinds[name] = str(backend.get("type", ""))
                 found += _of_backend(root, name, backend)
-    if isinstance(stores, Map):
-        found += _of_stores(root, stores, names)
-    return found
+    return found + _of_stores(root, stores if isinstance(stores, Map) else Map(0), kinds)
 
 
 def driver_extra(kind: str) -> str:
     """The extra that brings the driver of a backend type; "" where none is needed."""
-    return "" if kind not in _SCHEMES else kind.removeprefix("kv_")
+    return "" if kind not in _SCHEMES else kind.partition("_")[2]
 
 
 def _of_backend(root: Any, name: str, backend: Map) -> list[Fault]:
@@ -80,22 +85,38 @@ def _of_backend(root: Any, name: str, backend: Map) -> list[Fault]:
     return found
 
 
-def _of_stores(root: Any, stores: Map, names: list[str]) -> list[Fault]:
+def _of_stores(root: Any, stores: Map, kinds: Mapping[str, str]) -> list[Fault]:
+    """`kinds` are the types of the backends, "" where the type itself is wrong."""
     found: list[Fault] = []
     taken: dict[tuple[Any, Any], str] = {}
-    for store in STORES:
+    for store, kind in STORES.items():
         reference = stores.get(store)
         fields: Mapping[str, Any] = reference if isinstance(reference, Map) else {}
-        backend, namespace = fields.get("backend", DEFAULT_BACKEND), fields.get("namespace", store)
-        path = ("storage", "stores", store)
-        if isinstance(backend, str) and backend not in names:
-            message = f"no storage backend '{backend}'; {close_to(backend, names)}"
-            found.append(place(root, (*path, "backend"), message))
-        other = taken.setdefault((backend, namespace), store)
-        if other != store:
-            message = f"has the backend and namespace of the store '{other}'; give it another namespace"
-            found.append(place(root, path if reference is not None else ("storage", "stores"), message))
+        backend = fields.get("backend", DEFAULTS[kind])
+        here = () if reference is None else (store,) if "backend" not in fields else (store, "backend")
+        path = ("storage", "stores", *here)
+        if isinstance(backend, str):
+            message = _no_place(backend, kind, kinds)
+            if message:
+                found.append(place(root, path, message))
+        if kind == "kv":
+            other = taken.setdefault((backend, fields.get("namespace", store)), store)
+            if other != store:
+                message = f"has the backend and namespace of the store '{other}'; give it another namespace"
+                found.append(place(root, ("storage", "stores", *here[:1]), message))
     return found
+
+
+def _no_place(backend: str, kind: str, kinds: Mapping[str, str]) -> str:
+    """Why a store of `kind` cannot be in a backend; "" if it can."""
+    if backend not in kinds:
+        fitting = [name for name, type_ in kinds.items() if type_.startswith(f"{kind}_")]
+        return f"no storage backend '{backend}'; {close_to(backend, fitting)}"
+    type_ = kinds[backend]
+    if type_ not in _KEYS or type_.startswith(f"{kind}_"):
+        return ""
+    right = " or ".join(one for one in _KEYS if one.startswith(f"{kind}_"))
+    return f"the store needs {_HOLDS[kind]}, and '{backend}' is {type_}; name a backend of type {right}"
 
 
 def make_backend(stack: "StackConfig", name: str) -> "KVBackend":
@@ -111,18 +132,35 @@ def make_backend(stack: "StackConfig", name: str) -> "KVBackend":
         raise StartupError(f"storage.backends.{name}: {error}") from None
 
 
+def make_sql_backend(stack: "StackConfig", name: str, making: "Making") -> "SqlBackend":
+    """A SQL backend of the run config, not opened yet. Raises StartupError where its driver is missing."""
+    settings = (stack.storage.backends or {}).get(name)
+    kind = settings.type if settings is not None else "sql_sqlite"
+    try:
+        if kind == "sql_sqlite":
+            module = import_module("specstack.storage.sql.sqlite")
+            return module.SqliteSql(_file(stack, name, settings), making)
+        module = import_module("specstack.storage.sql.postgres")
+        return module.PostgresSql(_url(settings), making, **_pool(settings))
+    except ImportError as error:
+        message = f"{kind} needs the package {error.name}: pip install 'specstack[{driver_extra(kind)}]'"
+        raise StartupError(f"storage.backends.{name}: {message}") from None
+
+
 def _module(name: str) -> Any:
     return import_module(f"specstack.storage.kv.{name}")
 
 
-def _sqlite(stack: "StackConfig", name: str, settings: "StorageBackend | None") -> "KVBackend":
+def _file(stack: "StackConfig", name: str, settings: "StorageBackend | None") -> Path:
     if settings is not None and settings.db_path is not None:
-        path = Path(settings.db_path).expanduser()
-    else:
-        # Quoted, and never a bare dot: the names are free text.
-        folder = quote(stack.distro_name, safe=" ").replace(".", "%2E")
-        path = home_dir() / "distributions" / folder / f"{quote(name, safe=' ')}.db"
-    return _module("sqlite").SqliteKV(path)
+        return Path(settings.db_path).expanduser()
+    # Quoted, and never a bare dot: the names are free text.
+    folder = quote(stack.distro_name, safe=" ").replace(".", "%2E")
+    return home_dir() / "distributions" / folder / f"{quote(name, safe=' ')}.db"
+
+
+def _sqlite(stack: "StackConfig", name: str, settings: "StorageBackend | None") -> "KVBackend":
+    return _module("sqlite").SqliteKV(_file(stack, name, settings))
 
 
 def _url(settings: "StorageBackend | None") -> str:

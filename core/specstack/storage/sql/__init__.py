@@ -1,0 +1,1 @@
+"""Tables in databases: `make_sql` makes a backend, whose modules are imported when a row is first touched."""

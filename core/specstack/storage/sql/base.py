@@ -1,0 +1,236 @@
+"""What SQL backends share: threads, transactions, and tables that are brought up to date before use."""
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from specstack.storage.sql.schema import Branch, State, compare
+from specstack_wire import Conflict, StorageUnavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+T = TypeVar("T")
+Work = Callable[["Connection"], T]
+
+TRIES = (0.05, 0.2, 0.5)
+"""Seconds to wait before a look that failed is repeated."""
+
+_log = logging.getLogger("specstack.storage")
+
+
+class SqlUnavailable(StorageUnavailable):
+    """A SQL backend does not work. The message is for clients; `detail` is for those who run the server."""
+
+    def __init__(self, backend: str, detail: str) -> None:
+        super().__init__(
+            f"the SQL backend '{backend}' does not work at the moment; the server's log says why"
+        )
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """What a backend is made for: its name, the branches of its tables, whether to bring those up to date."""
+
+    name: str
+    branches: tuple[Branch, ...]
+    migrate: bool
+
+
+class SqlBackend(ABC):
+    """One file or database with tables. Made unopened; the first call opens it.
+
+    Work runs in threads: the drivers of SQLite know nothing else, and SQLAlchemy is imported there, away
+    from the event loop.
+    """
+
+    dialect = ""
+    patience = 30.0
+    """Seconds that a call waits for its result."""
+
+    def __init__(self, making: Making, *, readers: int, writers: int) -> None:
+        self.making = making
+        self._threads = readers, writers
+        self._opening = asyncio.Lock()
+        self._engine: Engine | None = None
+        self._readers: ThreadPoolExecutor | None = None
+        self._writers: ThreadPoolExecutor | None = None
+        self._failing = False
+
+    # -- for the store ---------------------------------------------------------------------
+
+    async def read(self, plan: Callable[[], Work[T]]) -> T:
+        """What `plan` gives, done in a transaction that changes nothing; tried again when that fails.
+
+        The plan is made in a thread as well. Raises what it raises, and StorageUnavailable.
+        """
+        for wait in TRIES:
+            try:
+                return await self._call(plan, writes=False)
+            except StorageUnavailable:
+                await asyncio.sleep(wait)
+        return await self._call(plan, writes=False)
+
+    async def write(self, plan: Callable[[], Work[T]]) -> T:
+        """What `plan` gives, done in a transaction. Raises what that raises, Conflict, StorageUnavailable."""
+        return await self._call(plan, writes=True)
+
+    # -- for the start and the command line ------------------------------------------------
+
+    async def state(self) -> State:
+        """The versions of the tables as they are. Raises SqlUnavailable."""
+        return await self._in_thread(self._state)
+
+    async def upgrade(self) -> tuple[str, ...]:
+        """Bring the tables up to date; the revisions that were applied. Raises SqlUnavailable."""
+        return await self._in_thread(self._upgrade)
+
+    @property
+    def waits_for_use(self) -> bool:
+        """Whether a database that is not there is made at the first use, and not at the start."""
+        return False
+
+    async def opened(self) -> None:
+        """Open it if it is not open yet: its tables are up to date then. Raises SqlUnavailable."""
+        if self._engine is not None:
+            return
+        async with self._opening:
+            if self._engine is None:
+                readers, writers = self._threads
+                self._engine = await self._in_thread(self._open)
+                self._readers = ThreadPoolExecutor(readers, f"{self.making.name} reads")
+                self._writers = ThreadPoolExecutor(writers, f"{self.making.name} writes")
+
+    async def aclose(self) -> None:
+        """Close what was opened, after the writes that wait. Closing twice is fine."""
+        async with self._opening:
+            engine, self._engine = self._engine, None
+            if engine is None or self._readers is None or self._writers is None:
+                return
+            await asyncio.get_running_loop().run_in_executor(self._writers, engine.dispose)
+            self._readers.shutdown(wait=False)
+            self._writers.shutdown(wait=False)
+
+    # -- for each backend ------------------------------------------------------------------
+
+    @abstractmethod
+    def applied(self) -> Collection[str]:
+        """The revisions that the database has, asked of the driver itself."""
+
+    @abstractmethod
+    def connected(self) -> "Engine":
+        """An engine. Connections of one with the option `writes` are for those."""
+
+    @abstractmethod
+    def lock(self, db: "Connection") -> None:
+        """Keep other processes from bringing the tables up to date as long as the transaction runs."""
+
+    @abstractmethod
+    def is_taken(self, error: Any) -> bool:
+        """Whether the driver's error says that a key is taken."""
+
+    @abstractmethod
+    def safe(self, text: str) -> str:
+        """An error's text without secrets."""
+
+    # -- inside ----------------------------------------------------------------------------
+
+    async def _call(self, plan: Callable[[], Work[T]], *, writes: bool) -> T:
+        await self.opened()
+        executor = self._writers if writes else self._readers
+        found = await self._in_thread(lambda: self._run(plan(), writes), executor)
+        if self._failing:
+            self._failing = False
+            _log.info("the SQL backend '%s' works again", self.making.name)
+        return found
+
+    async def _in_thread(self, work: Callable[[], T], executor: ThreadPoolExecutor | None = None) -> T:
+        try:
+            async with asyncio.timeout(self.patience):
+                return await asyncio.get_running_loop().run_in_executor(executor, self._guarded, work)
+        except TimeoutError:
+            raise self._unavailable(f"no answer within {self.patience:g} s") from None
+        except SqlUnavailable as error:
+            raise self._unavailable(error.detail) from error
+
+    def _unavailable(self, detail: str) -> SqlUnavailable:
+        if not self._failing:
+            self._failing = True
+            _log.error("the SQL backend '%s': %s", self.making.name, detail)
+        return SqlUnavailable(self.making.name, detail)
+
+    def _guarded(self, work: Callable[[], T]) -> T:
+        """The result of `work`, with what the database does not allow as one of our errors."""
+        try:
+            return work()
+        except (ValueError, Conflict, SqlUnavailable):
+            raise
+        except ImportError as error:
+            raise self._fault(f"the package {error.name} is missing") from error
+        except Exception as error:
+            # Drivers have families of errors of their own, and this module imports none of them.
+            if isinstance(error, OSError) or type(error).__module__.split(".")[0] in _DRIVERS:
+                raise self._fault(str(getattr(error, "orig", None) or error)) from error
+            raise
+
+    def _fault(self, text: str) -> SqlUnavailable:
+        return SqlUnavailable(self.making.name, self.safe(" ".join(text.split())))
+
+    def _run(self, work: Work[T], writes: bool) -> T:
+        from sqlalchemy.exc import DataError, IntegrityError
+
+        engine = self._engine
+        if engine is None:
+            raise self._fault("it is closed")
+        try:
+            with engine.execution_options(writes=writes).begin() as db:
+                return work(db)
+        except IntegrityError as error:
+            if self.is_taken(error.orig):
+                raise Conflict("a row with that key is there already") from None
+            raise ValueError(f"the tables do not allow it: {_head(error.orig)}") from None
+        except DataError as error:
+            raise ValueError(f"the tables do not take it: {_head(error.orig)}") from None
+
+    def _state(self) -> State:
+        return compare(self.making.branches, self.applied())
+
+    def _open(self) -> "Engine":
+        state = self._state()
+        if state.newer:
+            raise self._fault(newer_tables(state, self.making.branches))
+        if state.missing:
+            if not self.making.migrate:
+                raise self._fault(f"its tables are not up to date: {state.told(self.making.branches)}")
+            self._upgrade()
+        return self.connected()
+
+    def _upgrade(self) -> tuple[str, ...]:
+        from specstack.storage.sql.migrate import upgrade
+
+        engine = self.connected()
+        try:
+            with engine.execution_options(writes=True).begin() as db:
+                self.lock(db)
+                return upgrade(db, self.making.branches)
+        finally:
+            engine.dispose()
+
+
+def newer_tables(state: State, branches: Collection[Branch]) -> str:
+    """That this program is too old for the tables, in words."""
+    told = state.told([branch for branch in branches if branch.api in state.newer])
+    return f"its tables are newer than this specstack: {told}"
+
+
+def _head(error: Any) -> str:
+    """The first line: those behind it may show the values."""
+    return str(error).partition("\n")[0]
+
+
+_DRIVERS = frozenset({"sqlalchemy", "sqlite3", "psycopg", "psycopg_binary", "alembic"})

@@ -1,0 +1,103 @@
+"""Tables in a SQLite file: one writing thread, two reading, write-ahead log."""
+
+import sqlite3
+import time
+from collections.abc import Collection
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from specstack.storage.sql.base import Making, SqlBackend
+from specstack.storage.sql.schema import COLUMN, VERSIONS
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+BUSY = 30.0
+"""Seconds that a write waits for another process that is writing."""
+READERS = 2
+_TAKEN = frozenset({sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE})
+
+
+class SqliteSql(SqlBackend):
+    """A file that several processes may have open. What was written survives the end of the process.
+
+    Writes are synced to disk at checkpoints, not one by one: a power cut may lose the last of them, and
+    never leaves the file broken.
+    """
+
+    dialect = "sqlite"
+    patience = 2 * BUSY
+
+    def __init__(self, path: Path, making: Making) -> None:
+        super().__init__(making, readers=READERS, writers=1)
+        self.path = path
+
+    @property
+    def waits_for_use(self) -> bool:
+        """A file that is not there holds nothing that could be of another version."""
+        return not self.path.exists()
+
+    def applied(self) -> Collection[str]:
+        """The revisions in the file; none where there is no file."""
+        if not self.path.exists():
+            return ()
+        with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=rw", BUSY, uri=True)) as db:
+            if not db.execute("select 1 from sqlite_master where name = ?", (VERSIONS,)).fetchone():
+                return ()
+            return [row[0] for row in db.execute(f"select {COLUMN} from {VERSIONS}")]
+
+    def connected(self) -> "Engine":
+        """An engine over the file, which is made if it is not there."""
+        from sqlalchemy import create_engine, event
+        from sqlalchemy.pool import QueuePool
+
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        engine = create_engine(
+            "sqlite+pysqlite://",
+            creator=self._connection,
+            poolclass=QueuePool,
+            pool_size=READERS + 1,
+            max_overflow=0,
+        )
+        event.listen(engine, "begin", _begin)
+        return engine
+
+    def lock(self, db: "Connection") -> None:
+        """Writing transactions hold the file's only lock already."""
+
+    def is_taken(self, error: Any) -> bool:
+        """Whether a key or a unique column is taken."""
+        return error.sqlite_errorcode in _TAKEN
+
+    def safe(self, text: str) -> str:
+        """With the file, which is no secret to who runs the server."""
+        return f"the SQLite file {self.path}: {text}"
+
+    def _connection(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self.path, BUSY, isolation_level=None, check_same_thread=False)
+        try:
+            _write_ahead(db)
+            db.execute("pragma synchronous = normal")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+
+def _begin(db: "Connection") -> None:
+    # A writer takes the lock at the start: one that has read before could not wait for another.
+    db.exec_driver_sql("begin immediate" if db.get_execution_options().get("writes") else "begin")
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    deadline = time.monotonic() + BUSY
+    while True:
+        try:
+            db.execute("pragma journal_mode = wal")
+            return
+        except sqlite3.OperationalError as error:
+            # Two processes that open a new file at once: changing the mode does not wait by itself.
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)

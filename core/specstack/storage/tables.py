@@ -1,0 +1,35 @@
+"""Whether the tables of a server's SQL backends are those that it knows: asked before it serves."""
+
+from collections.abc import Collection
+
+from specstack.startup import StartupError
+from specstack.storage.sql.base import SqlBackend, SqlUnavailable, newer_tables
+from specstack.storage.stores import Storage
+
+
+async def prepare_tables(storage: Storage, file: str, apis: Collection[str]) -> None:
+    """Bring the tables of `apis` up to date where the run config allows it.
+
+    A SQLite file that is not there yet is made when a row is first kept: until then nothing is paid for it.
+    Raises StartupError, with one line that says what to do.
+    """
+    for name in storage.sql_backends(apis):
+        await _prepare(storage.sql_backend(name), f"{file}: storage.backends.{name}", file)
+
+
+async def _prepare(backend: SqlBackend, where: str, file: str) -> None:
+    making = backend.making
+    try:
+        state = await backend.state()
+        if state.newer:
+            message = newer_tables(state, making.branches)
+            raise StartupError(f"{where}: {message}; install the newer specstack, or name another database")
+        if not state.missing:
+            return
+        if not making.migrate:
+            message = f"its tables are not up to date: {state.told(making.branches)}"
+            raise StartupError(f"{where}: {message}; run: specstack db upgrade {file}")
+        if not backend.waits_for_use:
+            await backend.upgrade()
+    except SqlUnavailable as error:
+        raise StartupError(f"{where}: {error.detail}") from None
