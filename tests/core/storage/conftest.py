@@ -1,17 +1,25 @@
-"""Every key-value backend against the real thing."""
+"""Every backend against the real thing."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from specstack.storage.kv import KVBackend
+from specstack.storage.sql.base import SqlBackend
+from specstack.storage.sql.store import Tables
 from specstack_wire import KVStore
 from support.services import Make, Service, postgres_service, redis_service
+from support.sql import MakeSql, backend_at, drop_database, making, new_database, tables_of
+
+# Tables of an API that is not the server's own.
+sys.path.insert(0, str(Path(__file__).parents[2] / "fixture" / "generated"))
 
 BACKENDS = ("sqlite", "redis", "postgres", "mongodb")
 
@@ -75,3 +83,48 @@ async def backend(make: Make) -> AsyncIterator[KVBackend]:
 def kv(backend: KVBackend) -> KVStore:
     """An empty namespace."""
     return backend.namespace(f"test {uuid4().hex}")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def sql_kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def sql_service(sql_kind: str, request: pytest.FixtureRequest) -> Service | None:
+    """The server that this suite has started for the backend."""
+    return request.getfixturevalue("postgres_server") if sql_kind == "postgres" else None
+
+
+@pytest.fixture
+def sql_place(sql_service: Service | None, tmp_path: Path) -> Iterator[str]:
+    """A database with nothing in it: a path, or a URL."""
+    if sql_service is None:
+        yield str(tmp_path / "sub" / "sql.db")
+        return
+    url = new_database(sql_service.port)
+    yield url
+    drop_database(url)
+
+
+@pytest.fixture
+def make_sql(sql_place: str) -> MakeSql:
+    """Makes backends over the same database, as other processes would."""
+
+    def make(server: Any = None, **options: Any) -> SqlBackend:
+        return backend_at(sql_place, making(server, **options))
+
+    return make
+
+
+@pytest.fixture
+async def sql_backend(make_sql: MakeSql) -> AsyncIterator[SqlBackend]:
+    made = make_sql()
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture
+def sql(sql_backend: SqlBackend) -> Tables:
+    """The fixture's tables, empty."""
+    return tables_of(sql_backend)

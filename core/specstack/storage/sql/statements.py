@@ -101,7 +101,8 @@ def _wanted(one: Any, dialect: str, wanted: Any) -> ColumnElement[bool]:
             raise ValueError(f"{one.name}: of JSON, members can be asked for, as a mapping")
         members = typed(dict[Any, Any], wanted)
         stored(one, members)
-        return and_(*(_member(one, dialect, key, value) for key, value in members.items()), one.is_not(None))
+        kind = func.jsonb_typeof(one) if dialect == "postgresql" else func.json_type(one)
+        return and_(kind == "object", *(_member(one, dialect, *member) for member in members.items()))
     if isinstance(wanted, list | tuple):
         return _one_of(one, typed(list[Any], wanted))
     return one == stored(one, wanted)
@@ -124,13 +125,12 @@ def _member(one: Any, dialect: str, key: Any, value: Any) -> ColumnElement[bool]
     if dialect == "postgresql":
         text = json.dumps(value, ensure_ascii=False)
         found = type_coerce(one, JSONB)[key]
-        return and_(func.jsonb_typeof(one) == "object", found == cast(bindparam(None, text, Text), JSONB))
+        return found == cast(bindparam(None, text, Text), JSONB)
     member = func.json_each(one).table_valued("key", "type", "atom", name="member")
     fits = [member.c.key == key, member.c.type.in_(_sqlite_types(value))]
     if not isinstance(value, bool | None):
         fits.append(member.c.atom == value)
-    inside = exists(select(1).select_from(member).where(*fits).correlate_except(member))
-    return and_(func.json_type(one) == "object", inside)
+    return exists(select(1).select_from(member).where(*fits).correlate_except(member))
 
 
 def _sqlite_types(value: Any) -> list[str]:
