@@ -71,6 +71,9 @@ COMMANDS = [
     ["config", "show"],
     ["config", "schema"],
     ["config", "upgrade"],
+    ["db"],
+    ["db", "status"],
+    ["db", "upgrade"],
     ["routes"],
     ["generate"],
 ]

@@ -162,6 +162,7 @@ def test_a_satellite_leans_on_the_main_spec(tmp_path: Path) -> None:
     """Without meta, roles, main envelopes and codes of its own; its modules may be anywhere."""
     root = make_spec(tmp_path, main=False)
     (root / "config.yaml").unlink()
+    into_main_store(root)
     errors = root / "errors.yaml"
     text = errors.read_text()
     errors.write_text(text[: text.index("roles:")] + text[text.index("errors:") : text.index("upstream:")])
@@ -172,6 +173,39 @@ def test_a_satellite_leans_on_the_main_spec(tmp_path: Path) -> None:
     box = root / "providers" / "play" / "inline_toy_box.yaml"
     box.write_text(box.read_text().replace("specstack_providers.inline.play.toy_box", "toybox.box"))
     assert [str(error) for error in lint(read_spec(root))] == []
+
+
+def into_main_store(root: Path) -> None:
+    """A satellite's tables lie in the stores that the main spec has."""
+    text = (root / "storage.yaml").read_text()
+    tables = text[text.index("tables:") :].replace("store: shelf", "store: inference")
+    (root / "storage.yaml").write_text(f"migrations: toybox.migrations\n{tables}")
+
+
+def test_a_satellite_has_no_stores_and_no_table_of_the_main_spec(tmp_path: Path) -> None:
+    root = make_spec(tmp_path, main=False)
+    (root / "config.yaml").unlink()
+    assert {error.message for error in lint(read_spec(root)) if error.rule == "storage-stores"} == {
+        f"no run config can say where the store '{name}' is" for name in ("board", "drawer", "shelf")
+    }
+    into_main_store(root)
+    path = root / "storage.yaml"
+    path.write_text(path.read_text().replace("games:", "chat_completions:").replace("inference", "infrence"))
+    found = [(error.message, error.hint) for error in lint(read_spec(root)) if error.rule == "storage-table"]
+    missing = ("there is no store 'infrence' of kind sql", "did you mean inference?")
+    taken = ("the main spec has a table 'chat_completions'", "give it another name")
+    assert found == [taken, missing, missing]
+
+
+def test_stores_need_a_place_in_the_run_config(tmp_path: Path) -> None:
+    root = make_spec(tmp_path)
+    config = root / "config.yaml"
+    config.write_text(config.read_text().replace("stores: Stores\n", ""))
+    (error,) = lint(read_spec(root))
+    assert str(error) == (
+        "spec/storage.yaml:2:1: storage-stores: the run config has no references to stores\n"
+        "  hint: add stores: <component> to config.yaml, an object with a property for each store"
+    )
 
 
 def test_an_installed_generator_has_the_meta_folder_alone(
@@ -185,6 +219,7 @@ def test_an_installed_generator_has_the_meta_folder_alone(
     root = make_spec(tmp_path, main=False)
     (root / "errors.yaml").unlink()
     (root / "config.yaml").unlink()
+    into_main_store(root)
     box = root / "providers" / "play" / "inline_toy_box.yaml"
     box.write_text(
         box.read_text().replace("api: play", "api: inference").replace("play.toy_box", "x.toy_box")

@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 ROOTS = [str(REPOSITORY / name) for name in ("core", "generated", "codegen")]
 PYTHON_EMITTERS = (
     *("models", "config", "protocols", "errors", "api"),
-    *("operations", "auto_routers", "routing_tables", "server"),
+    *("operations", "auto_routers", "routing_tables", "server", "storage"),
 )
 
 Document = Mapping[str, Any]

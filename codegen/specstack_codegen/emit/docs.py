@@ -15,6 +15,7 @@ from specstack_codegen.emit import Files
 from specstack_codegen.emit.config import config_sources
 from specstack_codegen.emit.docs_operations import operation_view, python_call
 from specstack_codegen.emit.docs_schema import Pages, Row, cell
+from specstack_codegen.emit.docs_storage import storage_values
 from specstack_codegen.ir import Api, Errors, Ir, Provider, Schema
 from specstack_codegen.render import header, render
 
@@ -43,6 +44,10 @@ class _Docs:
             files[f"{ROOT}/errors.md"] = self.errors(ir.errors)
         if ir.config is not None:
             files[f"{ROOT}/run-config.md"] = self.run_config(ir.config)
+        if ir.storage.stores or ir.storage.tables:
+            files[f"{ROOT}/storage.md"] = self.render(
+                "storage.md.jinja", ("storage.yaml",), **storage_values(ir)
+            )
         if ir.deviations is not None:
             files[f"{ROOT}/deviations.md"] = self.deviations(ir.deviations)
         files[f"{ROOT}/python-client.md"] = self.client()
@@ -166,6 +171,7 @@ class _Docs:
             ],
             has_errors=self.ir.errors is not None,
             has_config=self.ir.config is not None,
+            has_storage=bool(self.ir.storage.stores or self.ir.storage.tables),
             has_deviations=self.ir.deviations is not None,
         )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from specstack_codegen import naming
+from specstack_codegen.cache import digest
 from specstack_codegen.emit import Files
 from specstack_codegen.ir import Ir
 from specstack_codegen.ir_storage import Column, Table
@@ -112,7 +113,8 @@ def _columns(names: tuple[str, ...]) -> str:
 
 
 def _name(table: Table, kind: str, names: tuple[str, ...]) -> str:
-    return "_".join((kind, database_name(table), *names))[:_LONGEST]
+    name = "_".join((kind, database_name(table), *names))
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 9]}_{digest(name)[:8]}"
 
 
 def _given() -> Iterator[Column]:

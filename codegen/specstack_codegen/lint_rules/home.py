@@ -110,9 +110,10 @@ def services(spec: Spec) -> set[str]:
     return {*spec.services.map("services"), *_yaml(main_root(spec), "services").map("services")}
 
 
-def main_storage(spec: Spec) -> Map:
-    """storage.yaml of the main spec."""
-    return spec.storage if is_main(spec) else _yaml(main_root(spec), "storage")
+def main_storage(spec: Spec) -> Map | None:
+    """storage.yaml of the main spec beside a satellite; None when `spec` is it or when it is not there."""
+    found = Map() if is_main(spec) else _yaml(main_root(spec), "storage")
+    return found or None
 
 
 @lru_cache(maxsize=8)

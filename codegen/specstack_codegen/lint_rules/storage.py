@@ -20,13 +20,14 @@ _PYTHON = {"string": str, "text": str, "integer": int, "number": (int, float), "
 def storage_stores(spec: Spec) -> Iterator[Finding]:
     """The run config has a reference for each store, and for nothing else.
 
-    config.yaml names the component that holds them under `stores`. Satellites use the main spec's stores.
+    config.yaml names the component that holds them under `stores`. A spec without a run config of its own
+    puts its tables into the main spec's stores.
     """
     stores = spec.storage.map("stores")
-    if not home.is_main(spec):
+    if not spec.config and not home.is_main(spec):
         for name in stores:
             hint = "put the tables into a store of the main spec"
-            yield Finding(stores.at(name), f"a satellite brings no stores, such as {name!r}", hint)
+            yield Finding(stores.at(name), f"no run config can say where the store {name!r} is", hint)
         return
     holder, schemas = spec.config.text("stores"), spec.config.map("components").map("schemas")
     if stores and not holder:
@@ -54,20 +55,22 @@ def storage_table(spec: Spec) -> Iterator[Finding]:
     name.
     """
     tables, main = spec.storage.map("tables"), home.main_storage(spec)
-    stores = main.map("stores")
+    stores = [spec.storage.map("stores"), *([main.map("stores")] if main else [])]
+    fitting = {name for one in stores for name in one if one.map(name).text("kind") == "sql"}
+    # A generator that is installed knows the main spec's rules, and not what stands in it.
+    checked = bool(main) or home.is_main(spec) or bool(stores[0])
     if tables and not spec.storage.text("migrations"):
         hint = "add migrations: <package> at the top, with the revisions that make the tables"
         yield Finding(spec.storage.at("tables"), "nothing makes these tables", hint)
     homes: dict[str, str] = {}
     for name in tables:
         table = tables.map(name)
-        if main is not spec.storage and name in main.map("tables"):
+        if main and name in main.map("tables"):
             yield Finding(tables.at(name), f"the main spec has a table {name!r}", "give it another name")
         api, store = table.text("api"), table.text("store")
         if api and api not in spec.apis:
             yield Finding(table.at("api"), f"there is no API {api!r}", close(api, spec.apis))
-        fitting = [one for one in stores if stores.map(one).text("kind") == "sql"]
-        if store and store not in fitting:
+        if store and checked and store not in fitting:
             message = f"there is no store {store!r} of kind sql"
             yield Finding(table.at("store"), message, close(store, fitting))
         elif store and homes.setdefault(api, store) != store:

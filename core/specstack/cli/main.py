@@ -4,6 +4,7 @@ import typer
 
 from specstack.cli.chat import chat
 from specstack.cli.configs import config
+from specstack.cli.db import db
 from specstack.cli.distro import distro
 from specstack.cli.generate import generate
 from specstack.cli.keys import keys
@@ -32,6 +33,7 @@ app.add_typer(models, name="models")
 app.add_typer(keys, name="keys")
 app.command()(providers)
 app.add_typer(config, name="config")
+app.add_typer(db, name="db")
 app.add_typer(distro, name="distro")
 # Its name until 0.1; scripts may still say it.
 app.add_typer(distro, name="distros", hidden=True)

@@ -3,7 +3,8 @@
 from collections.abc import Collection
 
 from specstack.startup import StartupError
-from specstack.storage.sql.base import SqlBackend, SqlUnavailable, newer_tables
+from specstack.storage.sql.base import SqlBackend, SqlUnavailable
+from specstack.storage.sql.schema import NewerTables
 from specstack.storage.stores import Storage
 
 
@@ -22,12 +23,11 @@ async def _prepare(backend: SqlBackend, where: str, file: str) -> None:
     try:
         state = await backend.state()
         if state.newer:
-            message = newer_tables(state, making.branches)
-            raise StartupError(f"{where}: {message}; install the newer specstack, or name another database")
+            raise StartupError(f"{where}: {NewerTables(state, making.branches)}")
         if not state.missing:
             return
         if not making.migrate:
-            message = f"its tables are not up to date: {state.told(making.branches)}"
+            message = f"its tables {state.behind(making.branches)}"
             raise StartupError(f"{where}: {message}; run: specstack db upgrade {file}")
         if not backend.waits_for_use:
             await backend.upgrade()

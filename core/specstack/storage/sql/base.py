@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from specstack.storage.sql.schema import Branch, State, compare
+from specstack.storage.sql.schema import Branch, NewerTables, State, compare
 from specstack_wire import Conflict, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Work = Callable[["Connection"], T]
 
+PATIENCE = 60.0
+"""Seconds that a call waits for its result; a SQLite file may be written by another process for 30."""
 TRIES = (0.05, 0.2, 0.5)
 """Seconds to wait before a look that failed is repeated."""
 
@@ -50,8 +52,6 @@ class SqlBackend(ABC):
     """
 
     dialect = ""
-    patience = 30.0
-    """Seconds that a call waits for its result."""
 
     def __init__(self, making: Making, *, readers: int, writers: int) -> None:
         self.making = making
@@ -88,7 +88,7 @@ class SqlBackend(ABC):
 
     async def upgrade(self) -> tuple[str, ...]:
         """Bring the tables up to date; the revisions that were applied. Raises SqlUnavailable."""
-        return await self._in_thread(self._upgrade)
+        return await self._in_thread(self._upgrade, patience=None)
 
     @property
     def waits_for_use(self) -> bool:
@@ -141,28 +141,31 @@ class SqlBackend(ABC):
     # -- inside ----------------------------------------------------------------------------
 
     async def _call(self, plan: Callable[[], Work[T]], *, writes: bool) -> T:
-        await self.opened()
-        executor = self._writers if writes else self._readers
-        found = await self._in_thread(lambda: self._run(plan(), writes), executor)
+        try:
+            await self.opened()
+            executor = self._writers if writes else self._readers
+            found = await self._in_thread(lambda: self._run(plan(), writes), executor)
+        except SqlUnavailable as error:
+            if not self._failing:
+                self._failing = True
+                _log.error("the SQL backend '%s': %s", self.making.name, error.detail)
+            raise
         if self._failing:
             self._failing = False
             _log.info("the SQL backend '%s' works again", self.making.name)
         return found
 
-    async def _in_thread(self, work: Callable[[], T], executor: ThreadPoolExecutor | None = None) -> T:
+    async def _in_thread(
+        self,
+        work: Callable[[], T],
+        executor: ThreadPoolExecutor | None = None,
+        patience: float | None = PATIENCE,
+    ) -> T:
         try:
-            async with asyncio.timeout(self.patience):
+            async with asyncio.timeout(patience):
                 return await asyncio.get_running_loop().run_in_executor(executor, self._guarded, work)
         except TimeoutError:
-            raise self._unavailable(f"no answer within {self.patience:g} s") from None
-        except SqlUnavailable as error:
-            raise self._unavailable(error.detail) from error
-
-    def _unavailable(self, detail: str) -> SqlUnavailable:
-        if not self._failing:
-            self._failing = True
-            _log.error("the SQL backend '%s': %s", self.making.name, detail)
-        return SqlUnavailable(self.making.name, detail)
+            raise self._fault(f"no answer within {PATIENCE:g} s") from None
 
     def _guarded(self, work: Callable[[], T]) -> T:
         """The result of `work`, with what the database does not allow as one of our errors."""
@@ -170,6 +173,8 @@ class SqlBackend(ABC):
             return work()
         except (ValueError, Conflict, SqlUnavailable):
             raise
+        except NewerTables as error:
+            raise SqlUnavailable(self.making.name, str(error)) from None
         except ImportError as error:
             raise self._fault(f"the package {error.name} is missing") from error
         except Exception as error:
@@ -203,10 +208,10 @@ class SqlBackend(ABC):
     def _open(self) -> "Engine":
         state = self._state()
         if state.newer:
-            raise self._fault(newer_tables(state, self.making.branches))
+            raise NewerTables(state, self.making.branches)
         if state.missing:
             if not self.making.migrate:
-                raise self._fault(f"its tables are not up to date: {state.told(self.making.branches)}")
+                raise SqlUnavailable(self.making.name, f"its tables {state.behind(self.making.branches)}")
             self._upgrade()
         return self.connected()
 
@@ -220,12 +225,6 @@ class SqlBackend(ABC):
                 return upgrade(db, self.making.branches)
         finally:
             engine.dispose()
-
-
-def newer_tables(state: State, branches: Collection[Branch]) -> str:
-    """That this program is too old for the tables, in words."""
-    told = state.told([branch for branch in branches if branch.api in state.newer])
-    return f"its tables are newer than this specstack: {told}"
 
 
 def _head(error: Any) -> str:

@@ -8,14 +8,13 @@ from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionS
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from specstack.storage.sql.schema import VERSIONS, Branch, compare
+from specstack.storage.sql.schema import VERSIONS, Branch, NewerTables, compare
 
 
 def upgrade(db: Connection, branches: Iterable[Branch]) -> tuple[str, ...]:
     """Apply what is missing in the transaction of `db`; the revisions, in order.
 
-    The caller holds the lock that keeps other processes from doing the same. Raises ValueError for tables
-    newer than this program.
+    The caller holds the lock that keeps other processes from doing the same. Raises NewerTables.
     """
     known = tuple(branches)
     folders = sorted({str(resources.files(branch.package)) for branch in known})
@@ -25,7 +24,7 @@ def upgrade(db: Connection, branches: Iterable[Branch]) -> tuple[str, ...]:
     def steps(heads: tuple[str, ...], context: MigrationContext) -> Iterable[RevisionStep]:
         state = compare(known, heads)
         if state.newer:
-            raise ValueError(f"tables of a newer version: {', '.join(state.newer.values())}")
+            raise NewerTables(state, known)
         for revisions in state.missing.values():
             for revision in revisions:
                 found = script.get_revision(revision)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg import Connection as Driver
 from psycopg import conninfo
 
-from specstack.storage.sql.base import Making, SqlBackend
+from specstack.storage.sql.base import PATIENCE, Making, SqlBackend
 from specstack.storage.sql.schema import COLUMN, VERSIONS
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class PostgresSql(SqlBackend):
             creator=self._connection,
             pool_size=self._max,
             max_overflow=0,
-            pool_timeout=self.patience,
+            pool_timeout=PATIENCE,
             # The server may have been restarted: what is asked next must not be asked twice.
             pool_pre_ping=True,
             use_native_hstore=False,

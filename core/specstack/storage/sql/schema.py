@@ -37,6 +37,10 @@ class State:
     missing: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     newer: dict[str, str] = field(default_factory=dict[str, str])
 
+    def behind(self, branches: Iterable[Branch]) -> str:
+        """That the tables are older than this program, in words."""
+        return f"are not up to date: {self.told(branches)}"
+
     def told(self, branches: Iterable[Branch]) -> str:
         """The version of each API's tables, in words."""
         return ", ".join(_told(branch, self.present.get(branch.api)) for branch in branches)
@@ -62,6 +66,15 @@ def compare(known: Iterable[Branch], applied: Collection[str]) -> State:
         if branch.api not in state.newer and at + 1 < len(branch.revisions):
             state.missing[branch.api] = branch.revisions[at + 1 :]
     return state
+
+
+class NewerTables(Exception):
+    """A database has tables of a version that this program does not know."""
+
+    def __init__(self, state: State, known: Iterable[Branch]) -> None:
+        told = state.told([branch for branch in known if branch.api in state.newer])
+        hint = "install the newer one, or name another database"
+        super().__init__(f"its tables are newer than this specstack: {told}; {hint}")
 
 
 @cache

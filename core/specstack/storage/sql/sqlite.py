@@ -27,7 +27,6 @@ class SqliteSql(SqlBackend):
     """
 
     dialect = "sqlite"
-    patience = 2 * BUSY
 
     def __init__(self, path: Path, making: Making) -> None:
         super().__init__(making, readers=READERS, writers=1)
