@@ -24,7 +24,7 @@ from specstack.upgrade.mapping import FILE, tables
 from specstack_server import SERVER
 
 FOLDER = Path(__file__).parent / "upgrade"
-SOURCES = ["architecture.yaml", "ogx.yaml", "version1.yaml"]
+SOURCES = ["architecture.yaml", "ogx.yaml", "postgres.yaml", "version1.yaml"]
 ON = {"OLLAMA_URL": "http://o", "ENABLE_VLLM": "vllm", "VLLM_URL": "http://v/v1"}
 HEAD = "version: 2\ndistro_name: t\nserver: {host: h}\n"
 
@@ -227,7 +227,7 @@ def test_the_command(tmp_path: Path) -> None:
     result = run(str(source))
     assert result.exit_code == 0
     assert load(result.stdout)["distro_name"] == "starter"
-    assert f"{source}:25: storage.stores.inference: not carried: " in result.stderr
+    assert f"{source}:15: providers.safety[0]: not carried: " in result.stderr
     assert run(str(source), "-o", str(out)).stderr.endswith(f"next: specstack config check {out}\n")
     assert out.read_text() == result.stdout
     again = run(str(source), "-o", str(out))
@@ -239,3 +239,19 @@ def test_the_command(tmp_path: Path) -> None:
         run(str(tmp_path / "no")).stderr
         == f"error: {tmp_path}/no: cannot be read: No such file or directory\n"
     )
+
+
+def test_stores_at_the_top_become_backends() -> None:
+    text = """version: 2
+metadata_store: {type: sqlite, db_path: /tmp/registry.db}
+inference_store: {type: postgres, host: h, user: u, password: "a/b"}
+providers: {}
+"""
+    result = load(upgrade(text, "r.yaml", SERVER).text)
+    assert result["storage"] == {
+        "backends": {
+            "kv_default": {"type": "kv_sqlite", "db_path": "/tmp/registry.db"},
+            "sql_default": {"type": "sql_postgres", "url": "postgresql://u:a%2Fb@h"},
+        },
+        "stores": {"registry": {"backend": "kv_default"}, "inference": {"backend": "sql_default"}},
+    }

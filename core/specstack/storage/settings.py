@@ -93,7 +93,7 @@ def _of_stores(root: Any, stores: Map, kinds: Mapping[str, str]) -> list[Fault]:
         reference = stores.get(store)
         fields: Mapping[str, Any] = reference if isinstance(reference, Map) else {}
         backend = fields.get("backend", DEFAULTS[kind])
-        here = () if reference is None else (store,) if "backend" not in fields else (store, "backend")
+        here = (store, "backend") if "backend" in fields else (store,)
         path = ("storage", "stores", *here)
         if isinstance(backend, str):
             message = _no_place(backend, kind, kinds)
@@ -103,7 +103,8 @@ def _of_stores(root: Any, stores: Map, kinds: Mapping[str, str]) -> list[Fault]:
             other = taken.setdefault((backend, fields.get("namespace", store)), store)
             if other != store:
                 message = f"has the backend and namespace of the store '{other}'; give it another namespace"
-                found.append(place(root, ("storage", "stores", *here[:1]), message))
+                where = ("storage", "stores") if reference is None else ("storage", "stores", store)
+                found.append(place(root, where, message))
     return found
 
 
@@ -115,8 +116,9 @@ def _no_place(backend: str, kind: str, kinds: Mapping[str, str]) -> str:
     type_ = kinds[backend]
     if type_ not in _KEYS or type_.startswith(f"{kind}_"):
         return ""
-    right = " or ".join(one for one in _KEYS if one.startswith(f"{kind}_"))
-    return f"the store needs {_HOLDS[kind]}, and '{backend}' is {type_}; name a backend of type {right}"
+    right = [one for one in _KEYS if one.startswith(f"{kind}_")]
+    wanted = f"{', '.join(right[:-1])} or {right[-1]}"
+    return f"the store needs {_HOLDS[kind]}, and '{backend}' is {type_}; name a backend of type {wanted}"
 
 
 def make_backend(stack: "StackConfig", name: str) -> "KVBackend":

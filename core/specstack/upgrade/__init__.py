@@ -14,6 +14,7 @@ from specstack.upgrade.legacy import as_version_2
 from specstack.upgrade.mapping import Tables, tables
 from specstack.upgrade.providers import Providers, meant
 from specstack.upgrade.report import Report
+from specstack.upgrade.servers import with_urls
 from specstack.yaml_text import yaml_lines
 
 _VERSION = 2
@@ -36,7 +37,7 @@ def upgrade(text: str, file: str, server: GeneratedServer, using: Tables | None 
     """
     root = _read(text, file)
     report = Report()
-    document = _Upgrade(root, server, using or tables(), report).document()
+    document = _Upgrade(with_urls(root, report), server, using or tables(), report).document()
     lines = report.lines(file)
     head = [f"# Made from {file} by `specstack config upgrade`. Comments of that file were not carried."]
     head += [f"# {line}" for line in lines]

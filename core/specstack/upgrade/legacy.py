@@ -10,11 +10,16 @@ from specstack.positions import Map, Seq
 _TABLE = "routing_table"
 _MAPS = ("api_providers", "provider_map")
 _DEFAULT = "kv_default"
+_OLD_STORES = {
+    "metadata_store": ("metadata", "kv", _DEFAULT),
+    "inference_store": ("inference", "sql", "sql_default"),
+}
+"""Key at the top -> the store, the kind of its backend, and a name for that."""
 
 
 def as_version_2(root: Map) -> Map:
     """`root` with `providers`, and with `storage` as backends and stores."""
-    return _long_storage(_with_providers(root))
+    return _long_storage(_gathered(_with_providers(root)))
 
 
 def _with_providers(root: Map) -> Map:
@@ -61,6 +66,30 @@ def _provider(entry: Map, index: int | None) -> Map:
             found.put("provider_type", value, entry.lines[key])
         else:
             found.put(key, value, entry.lines[key])
+    return found
+
+
+def _gathered(root: Map) -> Map:
+    """Before there was `storage`, each store stood at the top with a backend of its own."""
+    old = [key for key in _OLD_STORES if isinstance(root.get(key), Map)]
+    if not old or "storage" in root:
+        return root
+    line = root.lines[old[0]]
+    backends, stores, storage, found = Map(line), Map(line), Map(line), Map(root.line)
+    for key in old:
+        store, kind, backend = _OLD_STORES[key]
+        node, here = root[key], Map(root.lines[key])
+        for name, value in node.items():
+            prefixed = name == "type" and not str(value).startswith(f"{kind}_")
+            here.put(name, f"{kind}_{value}" if prefixed else value, node.lines[name])
+        backends.put(backend, here, root.lines[key])
+        stores.put(store, _reference(backend, root.lines[key]), root.lines[key])
+    storage.put("backends", backends, line)
+    storage.put("stores", stores, line)
+    for key, value in root.items():
+        if key not in old:
+            found.put(key, value, root.lines[key])
+    found.put("storage", storage, line)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Tables and their versions: the newest is what the spec says; a server leaves alone what it does not know."""
+"""Tables and their versions: the newest is what the spec says, and what is newer still is left alone."""
 
 import asyncio
 import subprocess

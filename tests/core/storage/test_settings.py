@@ -93,6 +93,64 @@ def test_every_setting_reaches_its_backend(
     assert make_backend(read(backend(fields)).stack, "main") == given
 
 
+async def test_tables_are_beside_what_else_is_kept(home: Path) -> None:
+    storage = Storage(read("").stack, SERVER.sql_tables, SERVER.migrations)
+    assert storage.sql_backends() == ["sql_default"]
+    assert storage.sql_backends([]) == []
+    assert await storage.sql("inference").count(SHARED, "chat_completions") == 0
+    await storage.aclose()
+    assert (home / "distributions" / "t" / "sql_default.db").is_file()
+
+
+@pytest.mark.parametrize(
+    ("fields", "module", "name", "given"),
+    [
+        ("type: sql_sqlite, db_path: '/x/y.db'", "sqlite", "SqliteSql", ((Path("/x/y.db"),), {})),
+        (
+            "type: sql_postgres, url: 'postgresql://h/d'",
+            "postgres",
+            "PostgresSql",
+            (("postgresql://h/d",), {}),
+        ),
+        (
+            "type: sql_postgres, url: 'postgres://h/d', max_connections: 3",
+            "postgres",
+            "PostgresSql",
+            (("postgres://h/d",), {"max_connections": 3}),
+        ),
+    ],
+)
+def test_every_setting_reaches_its_sql_backend(
+    fields: str, module: str, name: str, given: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = importlib.import_module(f"specstack.storage.sql.{module}")
+    monkeypatch.setattr(where, name, lambda *args, **kwargs: (args, kwargs))
+    text = backend(fields) + "  stores: {inference: {backend: main}}\n  migrate: never\n"
+    storage = Storage(read(text).stack, SERVER.sql_tables, SERVER.migrations)
+    (*args, making), kwargs = storage.sql_backend("main")
+    assert ((*args,), kwargs) == given
+    assert (making.name, making.migrate, [one.api for one in making.branches]) == (
+        "main",
+        False,
+        ["inference"],
+    )
+
+
+def test_a_missing_driver_for_tables_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = backend("type: sql_postgres, url: 'postgresql://h'") + "  stores: {inference: {backend: main}}\n"
+    storage = Storage(read(text).stack, SERVER.sql_tables, SERVER.migrations)
+
+    def missing(name: str) -> Any:
+        raise ModuleNotFoundError("No module named 'psycopg'", name="psycopg")
+
+    monkeypatch.setattr("specstack.storage.settings.import_module", missing)
+    with pytest.raises(StartupError) as caught:
+        storage.sql("inference")
+    assert str(caught.value) == (
+        "storage.backends.main: sql_postgres needs the package psycopg: pip install 'specstack[postgres]'"
+    )
+
+
 def test_a_missing_driver_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     stack = read(backend("type: kv_redis, url: 'redis://h'")).stack
 
@@ -117,7 +175,8 @@ GALLERY = {
     "unknown type": (
         backend("type: kv_mysql"),
         [
-            "6: storage.backends.main.type: must be 'kv_sqlite', 'kv_redis', 'kv_postgres' or 'kv_mongodb'",
+            "6: storage.backends.main.type: must be 'kv_sqlite', 'kv_redis', 'kv_postgres', 'kv_mongodb', "
+            "'sql_sqlite' or 'sql_postgres'",
         ],
     ),
     "a key of another type": (
@@ -142,6 +201,54 @@ GALLERY = {
     "a backend that is not there": (
         backend("type: kv_sqlite") + "  stores:\n    registry: {backend: mian}\n",
         ["8: storage.stores.registry.backend: no storage backend 'mian'; did you mean 'main'?"],
+    ),
+    "a store of keys where tables are": (
+        "storage: {stores: {registry: {backend: sql_default}}}\n",
+        [
+            "4: storage.stores.registry.backend: the store needs keys and values, and 'sql_default' is "
+            "sql_sqlite; name a backend of type kv_sqlite, kv_redis, kv_postgres or kv_mongodb"
+        ],
+    ),
+    "a store of tables where keys are": (
+        backend("type: kv_redis, url: 'redis://h'") + "  stores:\n    inference: {backend: main}\n",
+        [
+            "8: storage.stores.inference.backend: the store needs tables, and 'main' is kv_redis; "
+            "name a backend of type sql_sqlite or sql_postgres"
+        ],
+    ),
+    "a default backend of the wrong kind": (
+        "storage:\n  backends:\n    sql_default: {type: kv_sqlite}\n",
+        [
+            "4: storage.stores.inference: the store needs tables, and 'sql_default' is kv_sqlite; "
+            "name a backend of type sql_sqlite or sql_postgres"
+        ],
+    ),
+    "a backend with tables that is not there": (
+        "storage: {stores: {inference: {backend: sql_defalt}}}\n",
+        ["4: storage.stores.inference.backend: no storage backend 'sql_defalt'; did you mean 'sql_default'?"],
+    ),
+    "tables without a url": (
+        backend("type: sql_postgres"),
+        ["6: storage.backends.main.url: is missing; sql_postgres needs postgresql://host"],
+    ),
+    "tables with a url of another type": (
+        backend("type: sql_postgres, url: 'mysql://h'"),
+        ["6: storage.backends.main.url: must begin with postgresql:// or postgres:// for sql_postgres"],
+    ),
+    "tables with a key of another type": (
+        backend("type: sql_sqlite, database: d"),
+        ["6: storage.backends.main.database: is no setting of sql_sqlite, which takes db_path"],
+    ),
+    "tables in memory": (
+        backend("type: sql_sqlite, db_path: ':memory:'"),
+        [
+            "6: storage.backends.main.db_path: must be a file: a database in memory is gone with the server, "
+            "and no other process sees it"
+        ],
+    ),
+    "an unknown way to migrate": (
+        "storage: {migrate: later}\n",
+        ["4: storage.migrate: must be 'at_start' or 'never'"],
     ),
     "an unknown store": (
         "storage: {stores: {registri: {}}}\n",
