@@ -46,7 +46,7 @@ def own(tmp_path: Path) -> Path:
 
 
 def test_which_there_are() -> None:
-    assert NAMES == ["ci", "dell", "nvidia", "openai-gateway", "starter"]
+    assert NAMES == ["ci", "dell", "nvidia", "openai-gateway", "postgres", "starter"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -11,12 +11,17 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
+from typer.testing import CliRunner
 
+from specstack.cli.main import app
+from specstack.distributions import find_distribution
 from specstack.storage.kv.sqlite import SqliteKV
 from specstack_wire import SHARED
 from support.loopback_upstream import LoopbackUpstream
 from support.process import free_port, running_server
 from support.services import Service
+from support.sql import new_database
 
 CONFIG = """
 version: 2
@@ -35,11 +40,21 @@ def upstream() -> Iterator[LoopbackUpstream]:
         yield found
 
 
-@pytest.fixture(params=["sqlite", "postgres", "redis"])
-def config(request: pytest.FixtureRequest, upstream: LoopbackUpstream, tmp_path: Path) -> Path:
-    """A run config that several servers use."""
+@pytest.fixture(params=["sqlite", "postgres", "redis", "distribution"])
+def config(
+    request: pytest.FixtureRequest,
+    upstream: LoopbackUpstream,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """A run config that several servers use; the last one is the distribution's with another provider."""
     storage = ""
-    if request.param != "sqlite":
+    if request.param == "distribution":
+        service = request.getfixturevalue("postgres_server")
+        monkeypatch.setenv("POSTGRES_URL", new_database(service.port))
+        shipped = yaml.safe_load(find_distribution("postgres").path.read_text())
+        storage = yaml.safe_dump({"storage": shipped["storage"]})
+    elif request.param != "sqlite":
         service: Service = request.getfixturevalue(f"{request.param}_server")
         hosts = {"postgres": "postgresql://postgres@127.0.0.1:{}/postgres", "redis": "redis://127.0.0.1:{}"}
         url = hosts[request.param].format(service.port)
@@ -80,6 +95,23 @@ def test_two_servers_over_one_store_and_a_restart(config: Path) -> None:
         assert httpx.get(f"{again}/v1/models/mine").json() == created
         assert httpx.delete(f"{again}/v1/models/mine").status_code == 200
         until(other, 404)
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_the_postgres_distribution_as_it_is(
+    postgres_server: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSTGRES_URL", new_database(postgres_server.port))
+    monkeypatch.delenv("SPECSTACK_HOME")
+    runner, port = CliRunner(), free_port()
+    assert runner.invoke(app, ["db", "status", "postgres"]).exit_code == 1
+    with running_server(["postgres", "--port", str(port)], port) as one:
+        assert httpx.post(f"{one}/v1/models", json={**MODEL, "provider_id": "llama-cpp"}).status_code == 200
+        status = runner.invoke(app, ["db", "status", "postgres"])
+        assert (status.exit_code, status.output.split()[4:6]) == (0, ["sql_default", "inference"])
+    with running_server(["postgres", "--port", str(port)], port) as again:
+        assert httpx.get(f"{again}/v1/models/mine").status_code == 200
 
 
 def test_a_store_that_cannot_be_opened_is_one_line(tmp_path: Path, upstream: LoopbackUpstream) -> None:
