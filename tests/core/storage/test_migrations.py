@@ -373,3 +373,34 @@ async def test_of_processes_that_start_at_once_one_makes_the_tables(
     said = [await asyncio.to_thread(one.communicate) for one in started]
     assert sorted(out.strip() for out, _ in said) == ["0", "0", "0", "0", "2"], said
     assert versions(make_sql()) == ["logbook_0002"]
+
+
+STARTS = """
+import asyncio, sys
+from specstack.assembly import build
+from specstack.cli.loading import load_distribution
+from specstack_wire import SHARED
+
+async def main():
+    app = build(load_distribution("openai-gateway"))
+    await app.start()
+    before = {name.split(".")[0] for name in sys.modules} & {"sqlalchemy", "sqlmodel", "alembic"}
+    await app.runtime.storage.sql("inference").count(SHARED, "chat_completions")
+    after = {name.split(".")[0] for name in sys.modules} & {"sqlalchemy", "sqlmodel", "alembic"}
+    await app.stop()
+    print(sorted(before), sorted(after))
+
+asyncio.run(main())
+"""
+
+
+def test_a_server_that_keeps_no_rows_imports_nothing_for_them() -> None:
+    """Neither while there is no database, nor when its tables are up to date."""
+
+    def said() -> str:
+        done = subprocess.run([sys.executable, "-c", STARTS], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    assert said() == "[] ['alembic', 'sqlalchemy', 'sqlmodel']"
+    assert said() == "[] ['sqlalchemy', 'sqlmodel']"

@@ -1,15 +1,16 @@
 """The conformance suite of SqlStore: what every SQL backend does alike."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from specstack.storage.sql.base import SqlBackend
+from specstack.storage.sql.base import SqlBackend, SqlUnavailable
 from specstack.storage.sql.store import Tables
 from specstack_wire import SHARED, Conflict, Owned, Scope, SqlStore, StorageUnavailable
 from support.services import Service
-from support.sql import MakeSql, tables_of
+from support.sql import MakeSql, backend_at, tables_of
 
 ANN = Scope("acme", "ann")
 BOB = Scope("acme", "bob")
@@ -331,3 +332,27 @@ async def test_after_closing_it_opens_again(sql_backend: SqlBackend) -> None:
     await sql.insert("notes", [note()])
     await sql_backend.aclose()
     assert await sql.count(ANN, "notes") == 1
+
+
+async def test_what_clients_are_told_names_no_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "secret.db").write_bytes(b"no database at all" * 100)
+    backend = backend_at(str(tmp_path / "secret.db"))
+    with pytest.raises(StorageUnavailable) as caught:
+        await tables_of(backend).insert("notes", [note()])
+    assert "secret" not in caught.value.message and caught.value.status == 503
+    assert f"the SQLite file {tmp_path}/secret.db: file is not a database" in caplog.text
+
+
+async def test_no_log_and_no_error_holds_a_password(caplog: pytest.LogCaptureFixture) -> None:
+    urls = (
+        "postgresql://ann:can%40ary@127.0.0.1:9/d",
+        "postgresql://ann:can@ary@127.0.0.1:can@ary/d",
+        "postgresql://ann:canary@[::1:canary/d",
+    )
+    for url in urls:
+        backend = backend_at(url)
+        with pytest.raises(StorageUnavailable) as caught:
+            await tables_of(backend).count(ANN, "notes")
+        assert isinstance(caught.value, SqlUnavailable)
+        said = caught.value.message + caught.value.detail + caplog.text
+        assert "canary" not in said and "can@ary" not in said and "can%40ary" not in said, url
