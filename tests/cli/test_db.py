@@ -56,11 +56,11 @@ def test_tables_that_are_newer_are_shown_and_left_alone(config: str, database: P
     shown = run("status", config)
     assert shown.exit_code == 1 and "inference_0999" in shown.output
     refused = run("upgrade", config)
+    where = f"error: {config}: storage.backends.sql_default: "
     assert (refused.exit_code, refused.output) == (
         1,
-        f"error: {config}: storage.backends.sql_default: its tables are newer than this specstack: inference is "
-        "at inference_0999, the newest here is inference_0001; install the newer one, or name another database"
-        "\n",
+        f"{where}its tables are newer than this specstack: inference is at inference_0999, the newest here "
+        "is inference_0001; install the newer one, or name another database\n",
     )
 
 

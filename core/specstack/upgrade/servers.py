@@ -50,7 +50,9 @@ def _with_url(backend: Any, path: tuple[str, ...], report: Report) -> Any:
     report.note(line, path, f"{', '.join(parts)} became url")
     for key in ("user", "password"):
         if "${env." in parts.get(key, ""):
-            message = f"what the variable of {key} holds goes into url as it is: in it, write @ as %40, / as %2F and : as %3A"
+            message = (
+                f"the variable's value goes into url as it is: in a {key}, write @ as %40, / as %2F, : as %3A"
+            )
             report.note(backend.lines[key], (*path, key), message)
     return found
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 BUSY = 30.0
 """Seconds that a write waits for another process that is writing."""
 READERS = 2
+PAGE = 8192
+"""Bytes of a page in files that are made here."""
+CHECKPOINT = 2000
+"""Pages after which the write-ahead log is brought into the file."""
 _TAKEN = frozenset({sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE})
 
 
@@ -76,8 +80,12 @@ class SqliteSql(SqlBackend):
     def _connection(self) -> sqlite3.Connection:
         db = sqlite3.connect(self.path, BUSY, isolation_level=None, check_same_thread=False)
         try:
+            # Rows hold whole documents: pages of the usual 4 KB would be torn between them. Of a file that is
+            # there already, the size stays as it is.
+            db.execute(f"pragma page_size = {PAGE}")
             _write_ahead(db)
             db.execute("pragma synchronous = normal")
+            db.execute(f"pragma wal_autocheckpoint = {CHECKPOINT}")
         except BaseException:
             db.close()
             raise

@@ -20,7 +20,8 @@ from sqlalchemy import (
     tuple_,
     type_coerce,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.postgresql import JSONB, psycopg
 
 from specstack.storage.sql.values import checked_scope, stored
 from specstack_wire import Scope
@@ -47,6 +48,15 @@ def condition(
     for name, wanted in (where or {}).items():
         parts.append(_wanted(column(table, name), dialect, wanted))
     return and_(*parts)
+
+
+def insertion(table: Table, dialect: str, names: Sequence[str]) -> str:
+    """The statement for new rows, with places for tenant, owner and the columns `names`, in that order."""
+    make = (sqlite if dialect == "sqlite" else psycopg).dialect
+    statement = table.insert().inline().values(dict.fromkeys((*SCOPE, *names)))
+    compiled = statement.compile(dialect=make(paramstyle="qmark" if dialect == "sqlite" else "format"))
+    assert compiled.positiontup == [*SCOPE, *names], compiled.positiontup
+    return str(compiled)
 
 
 def assigned(one: Any, dialect: str, value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from specstack.descriptors import SqlTable
@@ -89,16 +88,20 @@ class _Table:
         self._make = statements
         self._table = table
         self._dialect = dialect
-        self._insertion: Any = None
         self._columns = [one for one in table.c if one.name not in statements.SCOPE]
         written = [one for one in self._columns if not one.info["auto"]]
         self._filler = Filler(written)
-        self._names = frozenset(one.name for one in written)
+        self._insertion = statements.insertion(table, dialect, [one.name for one in written])
 
     def insert(self, rows: Sequence[Owned]) -> Work[None]:
         checked: set[Scope] = set()
         values = [self._row(row, checked) for row in rows]
-        return lambda db: self._inserted(db, values)
+
+        def work(db: "Connection") -> None:
+            # Past SQLAlchemy's handling of each value: they are in the drivers' form already.
+            db.exec_driver_sql(self._insertion, values)
+
+        return work
 
     def select(
         self,
@@ -144,28 +147,15 @@ class _Table:
         statement = select(func.count()).select_from(self._table).where(self._fits(scope, where))
         return lambda db: db.execute(statement).scalar_one()
 
-    def _inserted(self, db: "Connection", rows: list[Row]) -> None:
-        # Past SQLAlchemy's handling of each value: they are in the drivers' form already.
-        if self._insertion is None:
-            self._insertion = self._table.insert().inline().values(dict(rows[0])).compile(dialect=db.dialect)
-        order: Sequence[str] | None = self._insertion.positiontup
-        if order is None:
-            db.exec_driver_sql(str(self._insertion), rows)
-        else:
-            row_of = itemgetter(*order)
-            db.exec_driver_sql(str(self._insertion), [row_of(row) for row in rows])
-
     def _fits(self, scope: Scope, where: Values | None) -> Any:
         return self._make.condition(self._table, self._dialect, scope, where)
 
-    def _row(self, row: Owned, checked: set[Scope]) -> Row:
+    def _row(self, row: Owned, checked: set[Scope]) -> tuple[Any, ...]:
         scope, given = row
         if scope not in checked:
             checked.add(checked_scope(scope))
-        if not given.keys() <= self._names:
-            unknown = next(name for name in given if name not in self._names)
-            self._make.column(self._table, unknown)
-            raise ValueError(f"{unknown}: the database counts it up")
-        found = self._filler.filled(given)
-        found["tenant"], found["owner"] = scope.tenant, scope.owner
-        return found
+        try:
+            return tuple(self._filler.filled(given, (scope.tenant, scope.owner)))
+        except LookupError as unknown:
+            self._make.column(self._table, str(unknown.args[0]))
+            raise ValueError(f"{unknown.args[0]}: the database counts it up") from None

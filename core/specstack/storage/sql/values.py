@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from specstack_wire import Scope
@@ -12,6 +12,8 @@ MAX_SCOPE = 255
 """Bytes of a tenant and of an owner."""
 
 
+# Kinds with values of one type that need no other check.
+_PLAIN: dict[str, type] = {"bytes": bytes, "boolean": bool}
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -28,7 +30,7 @@ class ColumnLike(Protocol):
 
 def stored(column: ColumnLike, value: Any) -> Any:
     """The value as databases get it; JSON as text. Raises ValueError for what the column does not take."""
-    return Filler([column]).filled({column.name: value})[column.name]
+    return Filler([column]).filled({column.name: value})[0]
 
 
 class Filler:
@@ -36,25 +38,45 @@ class Filler:
 
     def __init__(self, columns: Iterable[ColumnLike]) -> None:
         self._columns = [
-            (one.name, CHECKS[one.info["kind"]], one.info["max_length"], one.nullable, one.info["default"])
+            (
+                one.name,
+                CHECKS[one.info["kind"]],
+                _PLAIN.get(one.info["kind"]),
+                one.info["max_length"],
+                one.nullable,
+                one.info["default"],
+            )
             for one in columns
         ]
+        self.names = frozenset(name for name, *_ in self._columns)
 
-    def filled(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """A row, with defaults where `given` has no value. Raises ValueError."""
-        found: dict[str, Any] = {}
+    def filled(self, given: Mapping[str, Any], before: Sequence[Any] = ()) -> list[Any]:
+        """`before` and the values of a row in the order of the columns, with defaults where `given` has none.
+
+        Raises ValueError for what a column does not take, and LookupError for columns that are none of these.
+        """
+        found = list(before)
+        used = 0
         name = ""
         try:
-            for name, check, longest, nullable, default in self._columns:
-                value = given.get(name, default)
-                if value is not None:
-                    found[name] = check(value, longest)
+            for name, check, plain, longest, nullable, default in self._columns:
+                if name in given:
+                    used += 1
+                    value = given[name]
+                else:
+                    value = default
+                if type(value) is plain:
+                    found.append(value)
+                elif value is not None:
+                    found.append(check(value, longest))
                 elif nullable:
-                    found[name] = None
+                    found.append(None)
                 else:
                     raise ValueError("may not be null")
         except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"{name}: {error}") from None
+        if used < len(given):
+            raise LookupError(next(name for name in given if name not in self.names))
         return found
 
 
