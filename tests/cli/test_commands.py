@@ -72,6 +72,9 @@ COMMANDS = [
     ["config", "schema"],
     ["config", "upgrade"],
     ["routes"],
+    ["spec"],
+    ["spec", "lint"],
+    ["spec", "bundle"],
     ["generate"],
 ]
 
