@@ -75,6 +75,7 @@ COMMANDS = [
     ["spec"],
     ["spec", "lint"],
     ["spec", "bundle"],
+    ["spec", "score"],
     ["generate"],
 ]
 

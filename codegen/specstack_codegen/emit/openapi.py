@@ -73,7 +73,7 @@ def as_31(document: dict[str, Any]) -> dict[str, Any]:
     copy["openapi"] = FULL_VERSION_31
     for node in list(walk(copy)):
         if node.kind == "media" and "itemSchema" in node.value:
-            node.value.setdefault("schema", _event_data(node.value.map("itemSchema")))
+            node.value.setdefault("schema", event_data(node.value.map("itemSchema")))
         if node.kind == "response" and not node.ref:
             node.value.setdefault("description", node.value.text("summary"))
         if node.kind == "example":
@@ -85,7 +85,7 @@ def as_31(document: dict[str, Any]) -> dict[str, Any]:
     return plain(copy)
 
 
-def _event_data(item: Map) -> Map:
+def event_data(item: Map) -> Map:
     """The schema of an event's data; of the event itself where it is no server-sent event."""
     for node in walk(item, "schema"):
         if isinstance(node.value.get("contentSchema"), Map):

@@ -1,4 +1,4 @@
-"""`specstack spec`: look at, compare and use the spec itself. Other modules add their commands to the group."""
+"""`specstack spec`: look at, compare and use the spec itself. Other modules add their commands to it."""
 
 import typer
 

@@ -1,22 +1,15 @@
-"""`specstack spec lint` and `specstack spec bundle`."""
+"""`specstack spec lint` and `specstack spec bundle`, and the other tools put into their group."""
 
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from specstack.cli.output import fail
 from specstack.cli.spec import spec
-
-if TYPE_CHECKING:
-    from specstack_codegen.bundle import Spec
-
-SpecDir = Annotated[Path, typer.Argument(metavar="[SPEC_DIR]", help="The spec folder.", show_default=True)]
-DEFAULT_SPEC = Path("spec")
+from specstack.cli.spec_common import DEFAULT_SPEC, SpecDir, checked, codegen_needed, write_text
+from specstack.cli.spec_score import score
 
 
 class OpenApiVersion(StrEnum):
@@ -26,16 +19,6 @@ class OpenApiVersion(StrEnum):
     old = "3.1"
 
 
-@contextmanager
-def codegen_needed(command: str) -> Generator[None]:
-    """For commands that use the code generator: says what to install where it is not."""
-    try:
-        yield
-    except ImportError as error:
-        fail(f"spec {command} needs the extra \"codegen\" ({error}): pip install 'specstack[codegen]'")
-
-
-@spec.command()
 def lint(folder: SpecDir = DEFAULT_SPEC) -> None:
     """Check a spec against every rule; all faults at once, each with file, line and mend.
 
@@ -54,7 +37,6 @@ def lint(folder: SpecDir = DEFAULT_SPEC) -> None:
     typer.echo(f"{folder}: {len(sound.files)} files, {len(RULES)} rules, no fault ({seconds:.2f} s)")
 
 
-@spec.command()
 def bundle(
     folder: SpecDir = DEFAULT_SPEC,
     version: Annotated[OpenApiVersion, typer.Option(help="Of OpenAPI.")] = OpenApiVersion.new,
@@ -79,26 +61,5 @@ def bundle(
     write_text(text, output)
 
 
-def checked(folder: Path) -> "Spec":
-    """The spec in `folder`; leaves with status 1 and all its faults when it has any."""
-    from specstack_codegen.lint import checked_spec
-    from specstack_codegen.source import SpecErrors
-
-    if not folder.is_dir():
-        fail(f"there is no folder {folder}; name the one that has openapi/ in it")
-    try:
-        return checked_spec(folder)
-    except SpecErrors as error:
-        typer.echo(str(error), err=True)
-        fail(f"{len(error)} {'fault' if len(error) == 1 else 'faults'} in {folder}")
-
-
-def write_text(text: str, output: Path | None) -> None:
-    """Print `text`, or write it to `output`."""
-    if output is None:
-        typer.echo(text, nl=False)
-        return
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        fail(f"{output} cannot be written: {error.strerror}")
+for command in (lint, bundle, score):
+    spec.command()(command)
