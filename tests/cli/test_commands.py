@@ -76,6 +76,7 @@ COMMANDS = [
     ["spec", "lint"],
     ["spec", "bundle"],
     ["spec", "score"],
+    ["spec", "docs"],
     ["generate"],
 ]
 
