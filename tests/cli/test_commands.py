@@ -77,6 +77,7 @@ COMMANDS = [
     ["spec", "bundle"],
     ["spec", "score"],
     ["spec", "docs"],
+    ["spec", "mock"],
     ["generate"],
 ]
 
