@@ -127,6 +127,29 @@ def test_deviations_excuse_their_kind_at_their_place_alone(tmp_path: Path) -> No
     assert differences(scored(theirs=path, deviations=meant)) == {("required", "Order.state")}
 
 
+def test_what_is_another_operation_on_the_same_path_is_not_compared(tmp_path: Path) -> None:
+    path, meant = tmp_path / "theirs.yaml", tmp_path / "deviations.yaml"
+    path.write_text(THEIRS.read_text().replace("data: {type: array", "rows: {type: array"))
+    assert differences(scored(theirs=path)) == {("property", "OrderList.rows"), ("extra", "OrderList.data")}
+    entry = "{reference: theirs, where: listOrders, facts: [operation], change: another, reason: Ours.}"
+    meant.write_text(f"deviations:\n  - {entry}")
+    found = scored(theirs=path, deviations=meant)
+    orders = {one.name: one for one in found.categories}["Orders"]
+    assert (differences(found), found.stale) == (set(), [])
+    assert [str(one) for one in orders.missing] == ["GET /{api_version}/orders"]
+
+
+def test_a_bound_that_a_path_keeps_anyhow_is_no_difference(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.yaml"
+    bounded = THEIRS.read_text().replace(
+        "required: true, schema: {type: string}}", "required: true, schema: {type: string, minLength: 1}}"
+    )
+    path.write_text(bounded)
+    assert differences(scored(theirs=path)) == set()
+    path.write_text(bounded.replace("minLength: 1", "minLength: 2"))
+    assert differences(scored(theirs=path)) == {("limit", "getOrder.order")}
+
+
 def test_categories_can_be_chosen_and_unknown_ones_are_refused() -> None:
     documents = read_document(OURS), read_document(THEIRS)
     found = score(*documents, [], ["orders"])

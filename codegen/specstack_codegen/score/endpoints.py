@@ -38,11 +38,19 @@ def _parameters(comparison: Comparison, ours: Endpoint, theirs: Endpoint) -> Non
             "required" if one.get("required") is True else "optional" for one in (mine, theirs_one)
         )
         comparison.fact("required", needed == wanted, place, needed, wanted, pos, theirs_one.pos)
-        comparison.schemas(mine.map("schema"), theirs_one.map("schema"), place)
+        comparison.schemas(_schema(mine), _schema(theirs_one), place)
     for key, mine in own.items():
         if key not in other:
             place = Place(f"{ours.id}.{mine.text('name')}")
             comparison.fact("parameter", False, place, mine.text("name"), ABSENT, mine.pos, theirs.pos)
+
+
+def _schema(parameter: Map) -> Map:
+    """A parameter's schema. What stands in a path is never empty, so that such a bound says nothing there."""
+    schema = parameter.map("schema")
+    if parameter.text("in") != "path" or schema.get("minLength") != 1:
+        return schema
+    return Map({key: value for key, value in schema.items() if key != "minLength"}, schema.pos)
 
 
 def _by_name(endpoint: Endpoint) -> dict[tuple[str, str], Map]:

@@ -86,7 +86,7 @@ def as_text(score: Score, *, deviations: bool = True) -> Iterator[str]:
     yield f"{reference.title}{version} ({reference.name}, sha256 {reference.sha256[:12]})"
     yield ""
     rows = [_row(one) for one in score.categories if one.served]
-    yield from _aligned([_HEAD, *rows])
+    yield from _aligned([_HEAD, *rows]) if rows else ("No operation of it is served.",)
     absent = [f"{one.name} {one.operations}" for one in score.categories if not one.served]
     if absent:
         yield f"Not served at all (operations): {', '.join(absent)}"

@@ -83,12 +83,17 @@ def _category(
     ours: Document, theirs: Document, name: str, endpoints: list[Endpoint], deviations: list[Deviation]
 ) -> Category:
     category, comparison = Category(name), Comparison(ours, theirs)
+    unlike = {one.where for one in deviations if "operation" in one.facts}
     for endpoint in endpoints:
         mine = ours.endpoints.get(endpoint.key)
+        if mine is not None and mine.id in unlike:
+            # The same path and another operation: nothing in it is to be compared.
+            extra_operation(comparison, mine)
+            mine = None
         (category.missing if mine is None else category.served).append(endpoint)
         if mine is not None:
             compare(comparison, mine, endpoint)
-    for path in dict.fromkeys(endpoint.key[1] for endpoint in endpoints):
+    for path in dict.fromkeys(endpoint.key[1] for endpoint in category.served):
         for method in METHODS:
             mine = ours.endpoints.get((method, path))
             if mine is not None and (method, path) not in theirs.endpoints:

@@ -23,8 +23,8 @@ class Sample:
 
 
 def samples(ir: Ir, examples: Examples, operation: Operation) -> list[Sample]:
-    """The reply, its other forms, its events, and one error. Raises NoExample."""
-    found: list[Sample] = []
+    """More request bodies, the reply, its other forms, its events, and one error. Raises NoExample."""
+    found = _requests(examples, operation)
     reply = operation.reply
     if reply.model is not None and not operation.always_streams:
         value = examples.of(reference(reply.model))
@@ -41,6 +41,16 @@ def samples(ir: Ir, examples: Examples, operation: Operation) -> list[Sample]:
             _check(examples, operation, kind, value)
             found.append(Sample("Error", str(kind.status), _json(value), "json"))
     return found
+
+
+def _requests(examples: Examples, operation: Operation) -> list[Sample]:
+    """Request bodies beyond the first, which the call itself shows."""
+    body = operation.body
+    if body is None or not body.is_json:
+        return []
+    examples.of(reference(body.model))
+    others = examples.stated(reference(body.model))[1:]
+    return [Sample("Another body", body.media[0], _json(value), "json") for value in others]
 
 
 def reference(name: str) -> Schema:
