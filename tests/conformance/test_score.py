@@ -165,6 +165,13 @@ def test_what_is_no_openapi_document_is_refused(tmp_path: Path) -> None:
         read_document(path)
 
 
+def test_references_that_lead_nowhere_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.yaml"
+    path.write_text(THEIRS.read_text().replace('schemas/Labels"', 'schemas/Lables"'))
+    with pytest.raises(SpecErrors, match=r"theirs\.yaml:\d+:\d+: unresolved-ref: .*Lables"):
+        read_document(path)
+
+
 def test_the_report_says_place_and_both_sides(tmp_path: Path) -> None:
     path = tmp_path / "theirs.yaml"
     path.write_text(THEIRS.read_text().replace("gift: {type: boolean,", "gift: {type: string,"))

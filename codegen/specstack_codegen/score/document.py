@@ -13,7 +13,7 @@ from typing import Any, cast
 from specstack_codegen.bundle import Spec
 from specstack_codegen.emit.openapi import event_data
 from specstack_codegen.source import Map, Position, Seq, SpecError, SpecErrors, read_yaml
-from specstack_codegen.walk import METHODS, lookup, resolve
+from specstack_codegen.walk import METHODS, lookup, resolve, walk
 
 _VERSION = re.compile(r"v\d+[a-z0-9]*|\{.*\}")
 
@@ -131,6 +131,8 @@ def read_document(path: Path) -> Document:
     if faults:
         raise SpecErrors(faults)
     _name_recursion(root)
+    if lost := list(_unresolved(root)):
+        raise SpecErrors(lost)
     return Document(root, path.name.split(".")[0], hashlib.sha256(path.read_bytes()).hexdigest())
 
 
@@ -151,3 +153,14 @@ def _rename(value: Any, ref: str) -> None:
     elif isinstance(value, Seq):
         for item in cast("list[Any]", value):
             _rename(item, ref)
+
+
+def _unresolved(root: Map) -> Iterator[SpecError]:
+    """References that lead nowhere: everything behind them would look as if it were of any type."""
+    for node in walk(root):
+        if node.ref and not isinstance(lookup(root, node.ref), Map):
+            hint = (
+                "the scorer reads one file: bundle the document first, so that every reference begins with #/"
+            )
+            message = f"the reference {node.ref!r} leads nowhere"
+            yield SpecError("unresolved-ref", node.value.at("$ref"), message, hint)
