@@ -6,6 +6,7 @@ from pathlib import Path
 
 from specstack_codegen.bundle import Spec, read_spec
 from specstack_codegen.lint_rules import (
+    examples,
     extensions,
     files,
     loading,
@@ -36,6 +37,7 @@ RULE_MODULES = (
     files,
     providers,
     storage,
+    examples,
 )
 
 

@@ -75,6 +75,12 @@ COMMANDS = [
     ["db", "status"],
     ["db", "upgrade"],
     ["routes"],
+    ["spec"],
+    ["spec", "lint"],
+    ["spec", "bundle"],
+    ["spec", "score"],
+    ["spec", "docs"],
+    ["spec", "mock"],
     ["generate"],
 ]
 

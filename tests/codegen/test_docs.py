@@ -16,12 +16,8 @@ from specstack_codegen.emit import EMITTERS
 from specstack_codegen.emit.docs_operations import served
 from specstack_codegen.emit.docs_schema import Pages
 from specstack_codegen.ir import Ir, Key, Serve
-from support.codegen import REPOSITORY
+from support.codegen import SPECS
 
-SPECS = {
-    "main": (REPOSITORY / "spec", "specstack"),
-    "fixture": (REPOSITORY / "tests/fixture/spec", "fixture"),
-}
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _ANCHOR = re.compile(r'<a id="([^"]+)"></a>')
 _CURL = re.compile(r"```sh\n(.*?)\n```", re.DOTALL)

@@ -14,6 +14,11 @@ from specstack_codegen.formatting import format_python
 from specstack_codegen.ir import Ir
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+SPECS = {
+    "main": (REPOSITORY / "spec", "specstack"),
+    "fixture": (REPOSITORY / "tests/fixture/spec", "fixture"),
+}
+"""The whole specs of the project, each with the prefix of its packages."""
 ROOTS = [str(REPOSITORY / name) for name in ("core", "generated", "codegen")]
 PYTHON_EMITTERS = (
     *("models", "config", "protocols", "errors", "api"),

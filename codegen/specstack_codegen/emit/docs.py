@@ -24,10 +24,12 @@ ROOT = "docs"
 
 def emit(ir: Ir) -> Files:
     """Every page of the reference, below `docs/`."""
-    return _Docs(ir).pages()
+    return Reference(ir).pages()
 
 
-class _Docs:
+class Reference:
+    """The reference of one spec, page by page. A subclass may render the same pages in another form."""
+
     def __init__(self, ir: Ir) -> None:
         self.ir = ir
         params = {op.params_model for api in ir.apis for op in api.operations}

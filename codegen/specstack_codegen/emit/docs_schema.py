@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from specstack_codegen import schemas
+from specstack_codegen.examples import Examples, NoExample
 from specstack_codegen.ir import Schema
 
-_DEEPEST_EXAMPLE = 5
 _LIMITS = (
     ("minimum", "at least {}"),
     ("exclusiveMinimum", "more than {}"),
@@ -27,7 +27,6 @@ _LIMITS = (
 )
 _NOT_EMPTY = frozenset({"at least 1 long", "items: at least 1", "entries: at least 1"})
 _FORMATS = {"password": "secret", "binary": "file"}
-_SAMPLES: dict[str, Any] = {"integer": 1, "number": 1.0, "boolean": True, "null": None, "string": "…"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,59 +99,13 @@ class Pages:
         found = ["not empty" if text in _NOT_EMPTY else text for text in found]
         return [f"({', '.join(found)})"] if found else []
 
-    def example(self, schema: Schema, *, depth: int = 0, everything: bool = False) -> Any:
-        """A value that fits: the spec's own example, else made of required fields."""
-        stated = _stated(schema)
-        if stated is not None:
-            return stated[0]
-        target = schemas.resolved(schema, self.components)
-        stated = _stated(target)
-        if stated is not None:
-            return stated[0]
-        if "default" in schema and schema["default"] is not None:
-            return schema["default"]
-        options = [*target.get("oneOf", ()), *target.get("anyOf", ())]
-        if options:
-            return self.example(self._plainest(options), depth=depth)
-        kinds = schemas.types(target, self.components)
-        if "array" in kinds:
-            return (
-                [] if depth > _DEEPEST_EXAMPLE else [self.example(target.get("items", {}), depth=depth + 1)]
-            )
-        if "object" in kinds:
-            return self._object(target, depth, everything=everything)
-        kind = next((kind for kind in _SAMPLES if kind in kinds and kind != "null"), "string")
-        lowest = target.get("minimum")
-        return lowest if kind in ("integer", "number") and lowest is not None else _SAMPLES[kind]
-
-    def _plainest(self, options: list[Schema]) -> Schema:
-        """The option that is easiest to read: text, then anything but null."""
-        kinds = [schemas.types(option, self.components) for option in options]
-        texts = [option for option, kind in zip(options, kinds, strict=True) if kind == frozenset({"string"})]
-        others = [option for option, kind in zip(options, kinds, strict=True) if kind != frozenset({"null"})]
-        return (texts or others or options)[0]
-
-    def _object(self, schema: Schema, depth: int, *, everything: bool) -> dict[str, Any]:
-        fields = schemas.properties(schema, self.components)
-        needed = schemas.required(schema, self.components)
-        if depth > _DEEPEST_EXAMPLE:
-            return {}
-        values = schema.get("additionalProperties")
-        if not fields and isinstance(values, Mapping):
-            return {"key": self.example(cast("Schema", values), depth=depth + 1)}
-        chosen = {name: field for name, field in fields.items() if everything or name in needed}
-        return {name: self.example(field, depth=depth + 1) for name, field in chosen.items()}
-
-
-def _stated(schema: Schema) -> list[Any] | None:
-    """The example, constant or first choice that a schema states, in a list of one."""
-    if "example" in schema:
-        return [schema["example"]]
-    if schema.get("examples"):
-        return [schema["examples"][0]]
-    if "const" in schema:
-        return [schema["const"]]
-    return [schema["enum"][0]] if "enum" in schema else None
+    def example(self, schema: Schema) -> Any:
+        """A value that fits; as far as one can be made where schemas never end."""
+        examples = Examples(self.components)
+        try:
+            return examples.of(schema)
+        except NoExample:
+            return examples.draft(schema)
 
 
 def _code(value: Any) -> str:

@@ -7,6 +7,7 @@ cannot name every branch (several share a tag) is left out, since OpenAPI would 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from specstack_codegen.emit import Files
@@ -15,7 +16,9 @@ from specstack_codegen.lint_rules.home import public_extensions
 from specstack_codegen.source import Map, plain, positionless
 from specstack_codegen.walk import Node, walk
 
-VERSION_31 = "3.1.1"
+VERSION_32 = "3.2"
+VERSION_31 = "3.1"
+FULL_VERSION_31 = "3.1.1"
 
 # what 3.2 added and 3.1 does not know, by kind of object; dropping it loses no meaning for a client
 _NEW_IN_32: dict[str, tuple[str, ...]] = {
@@ -32,11 +35,17 @@ _NEW_IN_32: dict[str, tuple[str, ...]] = {
 
 def emit(ir: Ir) -> Files:
     """openapi.json and openapi-3.1.json of the API package."""
-    document = published(plain(ir.openapi))
+    texts = documents(ir.openapi)
     return {
-        f"{ir.api_package}/openapi.json": _text(document),
-        f"{ir.api_package}/openapi-3.1.json": _text(as_31(document)),
+        f"{ir.api_package}/openapi.json": texts[VERSION_32],
+        f"{ir.api_package}/openapi-3.1.json": texts[VERSION_31],
     }
+
+
+def documents(bundle: Mapping[str, Any]) -> dict[str, str]:
+    """The published documents of a bundle, as JSON text by minor version of OpenAPI."""
+    document = published(plain(bundle))
+    return {VERSION_32: _text(document), VERSION_31: _text(as_31(document))}
 
 
 def published(bundle: dict[str, Any]) -> dict[str, Any]:
@@ -61,10 +70,10 @@ def _names_every_branch(union: Map) -> bool:
 def as_31(document: dict[str, Any]) -> dict[str, Any]:
     """A 3.1 document that says the same: a stream's media type has the schema of one event's data."""
     copy: Map = positionless(document)
-    copy["openapi"] = VERSION_31
+    copy["openapi"] = FULL_VERSION_31
     for node in list(walk(copy)):
         if node.kind == "media" and "itemSchema" in node.value:
-            node.value.setdefault("schema", _event_data(node.value.map("itemSchema")))
+            node.value.setdefault("schema", event_data(node.value.map("itemSchema")))
         if node.kind == "response" and not node.ref:
             node.value.setdefault("description", node.value.text("summary"))
         if node.kind == "example":
@@ -76,7 +85,7 @@ def as_31(document: dict[str, Any]) -> dict[str, Any]:
     return plain(copy)
 
 
-def _event_data(item: Map) -> Map:
+def event_data(item: Map) -> Map:
     """The schema of an event's data; of the event itself where it is no server-sent event."""
     for node in walk(item, "schema"):
         if isinstance(node.value.get("contentSchema"), Map):

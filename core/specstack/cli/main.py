@@ -13,6 +13,7 @@ from specstack.cli.providers import providers
 from specstack.cli.recordings import recordings
 from specstack.cli.routes import routes
 from specstack.cli.serve import serve
+from specstack.cli.spec_tools import spec
 
 app = typer.Typer(
     name="specstack",
@@ -39,6 +40,7 @@ app.add_typer(distro, name="distro")
 app.add_typer(distro, name="distros", hidden=True)
 app.command()(routes)
 app.add_typer(recordings, name="recordings")
+app.add_typer(spec, name="spec")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(generate)
 
 

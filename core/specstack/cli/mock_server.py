@@ -1,0 +1,221 @@
+"""A server that answers every operation of a spec with an example of its reply.
+
+Only the replies are made up. Requests take the real way: the generated operations, the trie, validation,
+event streams and error envelopes are those of the server.
+"""
+
+import json
+import re
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module, resources
+from types import ModuleType
+from typing import Any, TypeVar, cast
+
+from pydantic import BaseModel
+
+from specstack.config import load_reference
+from specstack.descriptors import GeneratedServer, Operation, ResourceSpec
+from specstack.http import ErrorTable, HttpSettings, SpecApp, api_router, build_app, endpoint
+from specstack.http.call import Call
+from specstack.http.settings import Hook
+from specstack_codegen.examples import Examples
+from specstack_wire import ApiError, Binary, Event, Payload, Request, RequestContext, Stream
+
+_BINARY = b"An example of a file.\n"
+_PREFERENCE = re.compile(r'\s*([a-zA-Z-]+)\s*=\s*"?([^",;]*)"?\s*')
+_SCHEMAS = "#/components/schemas/"
+
+Json = Mapping[str, Any]
+P = TypeVar("P", bound=Payload[Any])
+
+
+@dataclass(slots=True)
+class Answers:
+    """What one operation answers with. `echoes` maps a reply's field to the request's place of its value."""
+
+    op: Operation
+    replies: list[bytes] = field(default_factory=list[bytes])
+    variants: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    events: list[bytes] = field(default_factory=list[bytes])
+    when: str | None = None
+    echoes: dict[str, str] = field(default_factory=dict[str, str])
+
+    async def __call__(
+        self, ctx: RequestContext, request: Request[Any, Any]
+    ) -> Payload[Any] | Stream[Any] | Binary | None:
+        """Answer one request that is valid."""
+        echoes = {name: value for name, place in self.echoes.items() if (value := _value(request, place))}
+        if self.op.stream is not None and (self.when is None or _value(request, self.when) is True):
+            return Stream[Any].events(self._events(echoes))
+        if self.op.reply.model is None:
+            media = self.op.reply.media
+            return None if media is None else Binary(_BINARY, media, length=len(_BINARY))
+        if request.variant:
+            raw = self.variants[request.variant]
+        else:
+            raw = self.replies[int(ctx.headers.get("example", "1")) - 1]
+        return _echoed(Payload[Any].from_raw(raw, self.op.reply.model), echoes)
+
+    async def _events(self, echoes: Mapping[str, str]) -> AsyncGenerator[Event[Any]]:
+        assert self.op.stream is not None
+        for raw in self.events:
+            yield _echoed(Event[Any].from_raw(raw, self.op.stream.item), echoes)
+
+
+def mock_app(server: GeneratedServer) -> SpecApp:
+    """The mock of a generated server. Raises NoExample for a reply of which no valid example can be made."""
+    folder = resources.files(server.openapi)
+    documents = {f"/{name}": (folder / name).read_bytes() for name in ("openapi.json", "openapi-3.1.json")}
+    errors = import_module(server.errors)
+    bundle = cast("Json", json.loads(documents["/openapi.json"]))
+    found = list(_all_answers(server, bundle))
+    hook = _preferences(found, _kinds(errors), {one.op.id: _own(one.op, server) for one in found})
+    settings = HttpSettings(errors=ErrorTable.from_module(errors), hooks=(hook,))
+    router = api_router(*(endpoint(one.op, one) for one in found))
+    return build_app([router], settings=settings, documents=documents, startup=_nothing, shutdown=_nothing)
+
+
+def _all_answers(server: GeneratedServer, bundle: Json) -> Iterator[Answers]:
+    documented = _by_id(bundle)
+    examples = Examples(bundle["components"]["schemas"])
+    for entry in server.apis.values():
+        for op in cast("tuple[Operation, ...]", load_reference(entry.operations)):
+            yield _answers(op, documented[op.id], examples)
+
+
+def _by_id(bundle: Json) -> dict[str, Json]:
+    """The operations as they are documented, with the parameters of their paths."""
+    found: dict[str, Json] = {}
+    for item in cast("dict[str, Json]", bundle["paths"]).values():
+        for value in item.values():
+            if isinstance(value, dict) and "operationId" in value:
+                operation = cast("dict[str, Any]", value)
+                parameters = [*item.get("parameters", ()), *operation.get("parameters", ())]
+                resolved = [_parameter(one, bundle) for one in parameters]
+                found[operation["operationId"]] = {**operation, "parameters": resolved}
+    return found
+
+
+def _parameter(value: Json, bundle: Json) -> Json:
+    name = str(value.get("$ref", "")).removeprefix("#/components/parameters/")
+    return bundle["components"]["parameters"][name] if name else value
+
+
+def _answers(op: Operation, documented: Json, examples: Examples) -> Answers:
+    found = Answers(op)
+    media: Json = documented["responses"].get(str(op.reply.status), {}).get("content", {})
+    schema: Json | None = media.get(op.reply.media or "", {}).get("schema")
+    if op.reply.model is not None and schema is not None:
+        found.replies = [_json(value) for value in examples.stated(schema) or [examples.of(schema)]]
+    for variant in documented.get("x-variant", ()):
+        found.variants[variant["name"]] = _json(examples.of({"$ref": _SCHEMAS + variant["reply"]}))
+    stream: Json = documented.get("x-stream", {})
+    item: Json | None = {"$ref": _SCHEMAS + stream["item"]} if stream else None
+    if item is not None:
+        found.when = stream.get("when")
+        found.events = [_json(value) for value in examples.stated(item) or [examples.of(item)]]
+    shown = [one for one in (schema, item) if one is not None]
+    found.echoes = _echoes(documented, shown, examples.components)
+    return found
+
+
+def _echoes(documented: Json, replies: list[Json], components: Json) -> dict[str, str]:
+    """Reply fields that hold the id of a resource which the request names, and where it does."""
+    named: dict[str, str] = {}
+    for parameter in documented["parameters"]:
+        if "x-resource" in parameter:
+            named.setdefault(parameter["x-resource"], f"{parameter['in']}.{parameter['name']}")
+    body: Json = documented.get("requestBody", {}).get("content", {}).get("application/json", {})
+    for name, value in _fields(body.get("schema", {}), components):
+        named.setdefault(value.get("x-resource", ""), f"body.{name}")
+    fields = [pair for reply in replies for pair in _fields(reply, components)]
+    return {name: named[value["x-resource"]] for name, value in fields if value.get("x-resource") in named}
+
+
+def _fields(schema: Json, components: Json) -> Iterator[tuple[str, Json]]:
+    target = components.get(str(schema.get("$ref", "")).removeprefix(_SCHEMAS), schema)
+    yield from cast("Json", target.get("properties", {})).items()
+
+
+def _value(request: Request[Any, Any], place: str) -> Any:
+    """The value at `body.<field>` or of a parameter; None where there is none."""
+    where, _, name = place.partition(".")
+    holder: object = request.body if where == "body" else request.params
+    if not isinstance(holder, BaseModel):
+        return None
+    for attribute, info in type(holder).model_fields.items():
+        if (info.alias or attribute) == name:
+            value = getattr(holder, attribute)
+            return value if isinstance(value, str | bool) else None
+    return None
+
+
+def _echoed(payload: P, echoes: Mapping[str, str]) -> P:
+    for name, value in echoes.items():
+        payload = payload.replacing(name, value)
+    return payload
+
+
+def _preferences(
+    found: list[Answers], kinds: list[type[ApiError]], own: Mapping[str, frozenset[type[ApiError]]]
+) -> Hook:
+    """Reads `prefer: code=404` and `prefer: example=2`, the latter into the context's headers."""
+    examples = {one.op.id: len(one.replies) for one in found}
+
+    async def hook(call: Call) -> None:
+        header = b",".join(value for name, value in call.scope["headers"] if name == b"prefer")
+        if not header or call.op is None:
+            return
+        wanted = dict(_PREFERENCE.findall(header.decode("latin-1")))
+        if "code" in wanted and wanted["code"] != str(call.op.reply.status):
+            raise _asked_for(wanted["code"], kinds, own[call.op.id])
+        if "example" in wanted:
+            count = examples[call.op.id]
+            if wanted["example"] not in map(str, range(1, count + 1)):
+                message = f"{call.op.id} has {count} examples; prefer example=1 to example={count}."
+                raise _refusal(kinds, message)
+            call.ctx.headers = {"example": wanted["example"]}
+
+    return hook
+
+
+def _own(op: Operation, server: GeneratedServer) -> frozenset[type[ApiError]]:
+    """The errors of the resource that an operation is about."""
+    table = server.tables.get(op.access.resource or "") if op.access else None
+    if table is None:
+        return frozenset()
+    resource: ResourceSpec = load_reference(table).resource
+    return frozenset(cast("tuple[type[ApiError], ...]", (resource.not_found, resource.conflict)))
+
+
+def _asked_for(code: str, kinds: list[type[ApiError]], own: frozenset[type[ApiError]]) -> ApiError:
+    """An error of a status or of a code; of those of a status, first that of the operation's resource."""
+    found = [kind for kind in kinds if code in (str(kind.status), kind.code)]
+    if not found:
+        statuses = ", ".join(sorted({str(kind.status) for kind in kinds}))
+        return _refusal(
+            kinds, f"No error has the code {code}; there are those of errors.yaml, and {statuses}."
+        )
+    kind = next((one for one in found if one in own), found[0])
+    meaning = " ".join((kind.__doc__ or code).split()).split(". ")[0].rstrip(".")
+    return kind(f"{meaning} (asked for by prefer).")
+
+
+def _refusal(kinds: list[type[ApiError]], message: str) -> ApiError:
+    kind = next(one for one in kinds if one.status == 400)
+    return kind(message, param="prefer")
+
+
+def _kinds(module: ModuleType) -> list[type[ApiError]]:
+    """The error classes of the spec, in its order."""
+    found = (one for one in cast("list[object]", list(vars(module).values())) if isinstance(one, type))
+    return [one for one in found if issubclass(one, ApiError) and one.__module__ == module.__name__]
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+async def _nothing() -> None:
+    """The mock has nothing to start or stop."""
