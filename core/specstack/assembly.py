@@ -42,13 +42,19 @@ class Application:
     """
 
     def __init__(
-        self, config: RunConfig, server: GeneratedServer, recorder: "Recorder | None" = None
+        self,
+        config: RunConfig,
+        server: GeneratedServer,
+        recorder: "Recorder | None" = None,
+        *,
+        validating: bool = VALIDATING,
     ) -> None:
         self.config = config
         self.server = server
         self._auth = auth_provider(config.stack.server.auth)
         self._cors = CorsRules.of(config.stack.server.cors)
         self._recorder = recorder
+        self._validating = validating
         self._runtime: Runtime | None = None
         self._http: SpecApp | None = None
         self._front: AsgiApp | None = None
@@ -141,7 +147,7 @@ class Application:
                 errors=errors,
                 body_limit=settings.body_limit_bytes,
                 request_timeout=settings.request_timeout_seconds,
-                observers=_observers(),
+                observers=self._observers(),
                 hooks=() if self._auth is None else (authentication(self._auth, errors),),
             ),
             documents=_documents(self.server.openapi),
@@ -149,9 +155,16 @@ class Application:
             shutdown=self.stop,
         )
 
+    def _observers(self) -> tuple[ObserverFor, ...]:
+        if not self._validating:
+            return ()
+        from specstack.testing.validator import noting
+
+        return (noting,)
+
     def _fronted(self, app: SpecApp) -> AsgiApp:
         front: AsgiApp = app
-        if VALIDATING:
+        if self._validating:
             from specstack.testing.validator import Validated
 
             front = Validated(app, _documents(self.server.openapi)[BUNDLE_PATH])
@@ -159,14 +172,18 @@ class Application:
 
 
 def build(
-    config: RunConfig, server: GeneratedServer = SERVER, *, recorder: "Recorder | None" = None
+    config: RunConfig,
+    server: GeneratedServer = SERVER,
+    *,
+    recorder: "Recorder | None" = None,
+    validating: bool = VALIDATING,
 ) -> Application:
     """The app that serves `config`. It starts with its lifespan, or with `await app.start()`.
 
-    Without a `recorder` the environment says whether calls are recorded. Raises StartupError where it asks
-    for a mode that there is not.
+    Without a `recorder` the environment says whether calls are recorded. `validating` checks every reply
+    against the spec, for tests. Raises StartupError where the environment asks for a mode that there is not.
     """
-    return Application(config, server, recorder or _recorder(server))
+    return Application(config, server, recorder or _recorder(server), validating=validating)
 
 
 def _recorder(server: GeneratedServer) -> "Recorder | None":
@@ -179,14 +196,6 @@ def _recorder(server: GeneratedServer) -> "Recorder | None":
     from specstack.recorder.recorder import from_environment
 
     return from_environment(import_module(server.errors))
-
-
-def _observers() -> tuple[ObserverFor, ...]:
-    if not VALIDATING:
-        return ()
-    from specstack.testing.validator import noting
-
-    return (noting,)
 
 
 async def _nothing() -> None:

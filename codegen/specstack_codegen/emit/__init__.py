@@ -32,6 +32,7 @@ EMITTERS: dict[str, Emitter] = {
     "routing_tables": _lazy("routing_tables"),
     "server": _lazy("server"),
     "storage": _lazy("storage"),
+    "kit": _lazy("kit"),
     "openapi": _lazy("openapi"),
     "client": _lazy("client"),
     "docs": _lazy("docs"),

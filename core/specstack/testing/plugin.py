@@ -30,6 +30,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "SPECSTACK_TEST_INFERENCE_MODE, else replay.",
     )
     group.addoption("--recordings", type=Path, help="The directory of the recordings.")
+    group.addoption(
+        "--specstack-provider",
+        help="The run config whose providers the conformance kit tests: a file, or a distribution's name.",
+    )
+    group.addoption("--specstack-id", help="Only this provider of it.")
+    group.addoption("--specstack-resource", help="The resource that the conformance kit asks for.")
     parser.addini("specstack_recordings", "The directory of the recordings.", default=str(DEFAULT_FOLDER))
 
 
