@@ -205,9 +205,10 @@ def test_every_distribution_reads_with_and_without_its_variables(name: str, full
     path = find_distribution(name).path
     text = path.read_text()
     switches = set(re.findall(r"\$\{env\.(\w+)", text)) - {"SPECSTACK_PORT"}
-    config = read_config(
-        text, str(path), SERVER, {one: "http://upstream.example/v1" for one in switches} if full else {}
-    )
+    env = dict.fromkeys(switches, "http://upstream.example/v1")
+    if "POSTGRES_URL" in env:
+        env["POSTGRES_URL"] = "postgresql://db.example/d"
+    config = read_config(text, str(path), SERVER, env if full else {})
     assert config.stack.distro_name == name
     if name == "starter":
         ids = [one.provider_id for one in config.providers]
