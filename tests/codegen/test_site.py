@@ -165,6 +165,7 @@ def test_the_same_spec_gives_the_same_bytes() -> None:
         ("<script>x</script>", "<p>&lt;script&gt;x&lt;/script&gt;</p>"),
         ("[`x`](../a/b.md#c)", '<p><a href="../a/b.html#c"><code>x</code></a></p>'),
         ("[x](https://example.com/y.md)", '<p><a href="https://example.com/y.md">x</a></p>'),
+        ("[x](javascript:alert)", "<p>x</p>"),
         ("**x** y", "<p><strong>x</strong> y</p>"),
         ("- a\n  b\n- c", "<ul><li>a b</li><li>c</li></ul>"),
         ("# A\ntext", "<h1>A</h1>\n<p>text</p>"),
