@@ -3,6 +3,7 @@
 import json
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 from posixpath import dirname, join, normpath
 from urllib.parse import unquote
 
@@ -63,6 +64,13 @@ def test_every_element_closes_and_ids_are_unique(made: tuple[Ir, dict[str, str]]
     for path, page in pages(made[1]).items():
         assert (page.mistakes, page.open) == ([], []), path
         assert len(page.ids) == len(set(page.ids)), path
+
+
+def test_headings_leave_no_level_out(made: tuple[Ir, dict[str, str]]) -> None:
+    for path, text in made[1].items():
+        levels = [int(level) for level in re.findall(r"<h([1-6])[ >]", text.partition("<main")[2])]
+        assert levels[:1] in ([1], []), path
+        assert all(after <= before + 1 for before, after in pairwise(levels)), path
 
 
 def test_links_lead_somewhere(made: tuple[Ir, dict[str, str]]) -> None:
@@ -165,6 +173,7 @@ def test_the_same_spec_gives_the_same_bytes() -> None:
         ("<script>x</script>", "<p>&lt;script&gt;x&lt;/script&gt;</p>"),
         ("[`x`](../a/b.md#c)", '<p><a href="../a/b.html#c"><code>x</code></a></p>'),
         ("[x](https://example.com/y.md)", '<p><a href="https://example.com/y.md">x</a></p>'),
+        ("[x](javascript:alert)", "<p>x</p>"),
         ("**x** y", "<p><strong>x</strong> y</p>"),
         ("- a\n  b\n- c", "<ul><li>a b</li><li>c</li></ul>"),
         ("# A\ntext", "<h1>A</h1>\n<p>text</p>"),

@@ -121,6 +121,12 @@ def test_deviations_excuse_their_kind_at_their_place_alone(tmp_path: Path) -> No
     ]
     assert excused.stale is not None and [one.where for one in excused.stale] == ["Record.tracks[]"]
     orders = {one.name: one for one in excused.categories}["Orders"]
+    kept = {"theirs": ratchet.entry(excused)}
+    assert [line.partition(": ")[2] for line in ratchet.worse(kept, excused)] == [
+        "stale deviation Record.tracks[]: null is admitted"
+    ]
+    kept["theirs"]["categories"]["Orders"]["excused"] = 0
+    assert "Orders: 1 facts deviate on purpose, 0 did" in ratchet.worse(kept, excused)
     assert orders.percent == 100
     assert orders.strict_percent is not None and orders.strict_percent < 100
     path.write_text(text.replace("required: [id, state]", "required: [id]"))

@@ -29,7 +29,8 @@ _LIMITS: dict[str, tuple[str, ...]] = {
 }
 _NO_LIMIT = {"minLength": 0, "minItems": 0, "minProperties": 0, "uniqueItems": False}
 _OBJECT_KEYS = frozenset({"properties", "required", "additionalProperties"})
-_STRUCTURE = _OBJECT_KEYS | {"type", "enum", "const", "items", "allOf", "oneOf", "anyOf"}
+_LIMIT_KEYS = frozenset(key for keys in _LIMITS.values() for key in keys)
+_STRUCTURE = _LIMIT_KEYS | _OBJECT_KEYS | {"type", "enum", "const", "items", "allOf", "oneOf", "anyOf"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +99,10 @@ class Shapes:
         shape = parts[0] if parts else _anything(node, name)
         for part in parts[1:]:
             shape = _both(shape, part)
+        if stated is None and _LIMIT_KEYS & node.keys():
+            # Bounds beside a reference or a union hold for every variant that they can bound.
+            bound = [replace(one, limits={**one.limits, **_limits(node, one.type)}) for one in shape.variants]
+            shape = replace(shape, variants=tuple(bound))
         if name and ("allOf" in node or (len(shape.variants) == 1 and not shape.variants[0].name)):
             shape = replace(shape, variants=tuple(replace(one, name=name) for one in shape.variants))
         default = canonical(node["default"]) if "default" in node else shape.default

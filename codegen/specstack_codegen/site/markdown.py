@@ -14,6 +14,7 @@ from html import escape
 _INLINE = re.compile(
     r"`(?P<code>[^`]+)`|\[(?P<text>(?:`[^`]*`|[^\]])*)\]\((?P<url>[^)\s]+)\)|\*\*(?P<bold>.+?)\*\*"
 )
+_OTHER_SCHEME = re.compile(r"(?!https?:|mailto:)[a-zA-Z][a-zA-Z0-9+.-]*:")
 _ANCHOR = re.compile(r'<a id="([\w-]+)"></a>')
 _HEADING = re.compile(r"(#{1,6}) (.*)")
 _COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
@@ -32,6 +33,8 @@ def inline(text: str) -> str:
         end = match.end()
         if match["code"] is not None:
             parts.append(f"<code>{_plain(match['code'])}</code>")
+        elif match["url"] is not None and _OTHER_SCHEME.match(match["url"]):
+            parts.append(inline(match["text"]))
         elif match["url"] is not None:
             parts.append(f'<a href="{escape(page(match["url"]))}">{inline(match["text"])}</a>')
         else:
