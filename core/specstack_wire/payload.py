@@ -1,5 +1,6 @@
 """Payloads: a request or reply that is bytes and model at once."""
 
+from functools import cache
 from typing import Any, Generic, Self, cast
 
 from pydantic import BaseModel
@@ -149,9 +150,18 @@ def _with_field(body: Any, field: str, value: str) -> Any:
         return {**known, field: value} if field in known else None
     if not isinstance(body, BaseModel):
         return None
-    for name, info in type(body).model_fields.items():
-        if (info.alias or name) == field:
-            return body.model_copy(update={name: value})
+    name = _attribute_of(type(body), field)
+    if name is not None:
+        copied = body.__copy__()
+        vars(copied)[name] = value
+        copied.__pydantic_fields_set__.add(name)
+        return copied
     if field in (body.model_extra or {}):
         return body.model_copy(update={field: value})
     return None
+
+
+@cache
+def _attribute_of(model: type[BaseModel], field: str) -> str | None:
+    """The attribute that holds a field, which may have another name on the wire."""
+    return next((name for name, info in model.model_fields.items() if (info.alias or name) == field), None)
