@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 from specstack import __version__
 from specstack.http1 import Broken, Connection, ConnectTimeout, Origin, RequestHead, Target, Unreachable
-from specstack.http1.coding import OFFERED, Inflater
+from specstack.http1.coding import Inflater
 from specstack.http1.request import basic, host_of
 from specstack_wire import (
     RequestContext,
@@ -52,8 +52,8 @@ _NEVER_FORWARDED = frozenset(
         "x-api-key",
     }
 )
-# How long a body is, the connection says itself.
-_FRAMES = frozenset({"content-length", "transfer-encoding"})
+# How long a body is, the connection says itself; whom a call is for, its settings.
+_FRAMES = frozenset({"content-length", "host", "transfer-encoding"})
 _STOPPING = "This server is stopping."
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _FRAMING = ("content-length", "transfer-encoding", "content-encoding")
@@ -111,7 +111,8 @@ class _Client:
     ) -> UpstreamReply:
         limit = _remaining(ctx, self._settings.timeout if timeout is None else timeout)
         origin = self.origin
-        await origin.enter()
+        if not origin.enters():
+            await origin.enter()
         try:
             data = self._request(ctx, method, path, body, headers, streams=False)
             connection = await origin.call(method, data, limit, whole=True)
@@ -167,19 +168,18 @@ class _Client:
         call = _NOTHING
         if headers:
             call = {name.lower(): value for name, value in headers.items()}
-            if not _FRAMES.isdisjoint(call) or "host" in call:
+            if not _FRAMES.isdisjoint(call):
                 raise ValueError("a header of the connection itself")
-        # A compressing upstream would hold events back until a block is full.
-        own = {"accept-encoding": "identity" if streams else OFFERED}
-        if body is not None:
-            own["content-type"] = "application/json"
-        if ctx.headers:
-            for name, value in ctx.headers.items():
-                if (lower := name.lower()) not in _NEVER_FORWARDED:
-                    own[lower] = value
+        if not ctx.headers and ctx.trace is None:
+            return self._head.write(method, path, body, streams, call)
+        passed = {
+            lower: value
+            for name, value in ctx.headers.items()
+            if (lower := name.lower()) not in _NEVER_FORWARDED
+        }
         if ctx.trace and ctx.trace.isascii() and ctx.trace.isprintable():
-            own["traceparent"] = ctx.trace
-        return self._head.write(method, path, body, own, call)
+            passed["traceparent"] = ctx.trace
+        return self._head.write(method, path, body, streams, call, passed)
 
     def explained(self, error: Exception, limit: float) -> Exception:
         """The contract's error for whatever the connection raised; never holds headers or credentials."""
@@ -267,7 +267,7 @@ def _check(settings: UpstreamSettings) -> None:
     for name, value in settings.headers.items():
         if not _HEADER_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no name of a header")
-        if name.lower() in _FRAMES:
+        if name.lower() in _FRAMES - {"host"}:
             raise ValueError(f"the header {name!r} belongs to the connection and cannot be set")
         if not value.isprintable():
             raise ValueError(

@@ -152,13 +152,27 @@ def _with_field(body: Any, field: str, value: str) -> Any:
         return None
     name = _attribute_of(type(body), field)
     if name is not None:
-        copied = body.__copy__()
-        vars(copied)[name] = value
-        copied.__pydantic_fields_set__.add(name)
-        return copied
+        return _copied(body, name, value)
     if field in (body.model_extra or {}):
         return body.model_copy(update={field: value})
     return None
+
+
+def _copied(body: BaseModel, name: str, value: str) -> BaseModel:
+    """`model_copy` with one attribute changed, without its walk over the update."""
+    if body.__pydantic_private__ is not None:
+        return body.model_copy(update={name: value})
+    model = type(body)
+    copied = model.__new__(model)
+    extra = body.__pydantic_extra__
+    _set(copied, "__dict__", {**body.__dict__, name: value})
+    _set(copied, "__pydantic_extra__", None if extra is None else extra.copy())
+    _set(copied, "__pydantic_fields_set__", {*body.__pydantic_fields_set__, name})
+    _set(copied, "__pydantic_private__", None)
+    return copied
+
+
+_set = object.__setattr__
 
 
 @cache

@@ -30,8 +30,8 @@ class _Key:
             self.hints = (b"\\",)
 
     def may_be_spelled(self, raw: bytes) -> bool:
-        """Whether some escape in `raw` may be part of the key."""
-        return b"\\u" in raw and any(hint in raw for hint in self.hints)
+        """Whether some escape in `raw`, which has any, may be part of the key."""
+        return any(hint in raw for hint in self.hints)
 
 
 @cache
@@ -88,7 +88,7 @@ def find_string(raw: bytes, field: str) -> tuple[int, int] | None:
     then parses. Escaped spellings of the key count, so that no reader can see another value.
     """
     key = key_of(field)
-    if not key.may_be_spelled(raw):
+    if b"\\u" not in raw or not key.may_be_spelled(raw):
         found = _only(raw, key.quoted)
         if found is not None:
             return found

@@ -4,7 +4,6 @@ import zlib
 
 from specstack.http1.connection import Broken
 
-OFFERED = "gzip, deflate"
 _GZIP_OR_ZLIB = 47
 _BARE = -zlib.MAX_WBITS
 

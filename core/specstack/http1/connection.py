@@ -112,19 +112,22 @@ class Connection(asyncio.Protocol):
         self._quiet = 0
         self._transport.write(data)
 
-    async def answer(self, deadline: float) -> None:
-        """Wait for the reply, until `deadline` in the loop's time."""
-        if self._failure is None and not (self.ended or (self._head and not self._whole)):
-            await self._wait(deadline)
+    def answer(self, deadline: float) -> asyncio.Future[None]:
+        """Wait for the reply, until `deadline` in the loop's time. To be awaited right after `begin`."""
+        waiter = self._waiter = self.loop.create_future()
         if self._failure is not None:
-            raise self._failure
+            waiter.set_exception(self._failure)
+            return waiter
+        self._deadline = deadline
+        # The timer of a call before this one serves as well: it looks again when it is too early.
+        if self._timer is None or deadline < self._timer_at:
+            self._arm(deadline)
+        return waiter
 
     async def more(self, limit: float) -> None:
         """Wait at most `limit` seconds for bytes of the body or its end."""
         while not (self._parts or self.ended):
-            if self._failure is not None:
-                raise self._failure
-            await self._wait(self.loop.time() + limit)
+            await self.answer(self.loop.time() + limit)
 
     def take(self) -> bytes:
         """The bytes of the body that came since the last time; b"" when there are none."""
@@ -277,19 +280,6 @@ class Connection(asyncio.Protocol):
 
     # -- inside ----------------------------------------------------------------------------
 
-    async def _wait(self, deadline: float) -> None:
-        self._deadline = deadline
-        # The timer of a call before this one serves as well: it looks again when it is too early.
-        if self._timer is None or deadline < self._timer_at:
-            self._arm(deadline)
-        self._waiter = self.loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-        if self._failure is not None:
-            raise self._failure
-
     def _arm(self, at: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -298,7 +288,7 @@ class Connection(asyncio.Protocol):
 
     def _late(self) -> None:
         self._timer = None
-        if self._waiter is None:
+        if self._waiter is None or self._waiter.done():
             return
         if self._deadline - self.loop.time() > 0.001:
             self._arm(self._deadline)
@@ -306,8 +296,13 @@ class Connection(asyncio.Protocol):
             self._fail(TimeoutError())
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is None or waiter.done():
+            return
+        if self._failure is None:
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(self._failure)
 
     def _fail(self, why: Exception) -> None:
         if self._failure is None:

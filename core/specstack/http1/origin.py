@@ -26,10 +26,16 @@ class Origin:
         self._sweeping: asyncio.TimerHandle | None = None
         self._closed: Exception | None = None
 
-    async def enter(self) -> None:
-        """Wait for a place among the calls at once; `leave` gives it back."""
+    def enters(self) -> bool:
+        """Take a place among the calls at once, if there is one."""
         if self._free > 0 and not self._queue:
             self._free -= 1
+            return True
+        return False
+
+    async def enter(self) -> None:
+        """Wait for a place; `leave` gives it back."""
+        if self.enters():
             return
         turn = asyncio.get_running_loop().create_future()
         self._queue.append(turn)

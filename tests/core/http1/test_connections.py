@@ -102,8 +102,11 @@ async def test_idle_connections_are_closed_after_a_time(monkeypatch: pytest.Monk
         assert server.ended == 1
 
 
-async def test_a_stream_left_just_before_its_end_keeps_its_connection() -> None:
+async def test_a_stream_left_just_before_its_end_keeps_its_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Servers send the last chunk a moment after the last event."""
+    monkeypatch.setattr(connections, "LINGER", 2.0)
 
     async def script(it: Conversation) -> None:
         while True:
@@ -117,7 +120,7 @@ async def test_a_stream_left_just_before_its_end_keeps_its_connection() -> None:
             chunks = stream.chunks()
             assert await anext(chunks) == b"done"
             await chunks.aclose()  # pyright: ignore
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.2)
         assert server.connections == 1
 
 
