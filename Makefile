@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 DISTRO ?= starter
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help serve test services install generate distro-readmes check-generated lint format unit fuzz fuzz-deep models lock clean
+.PHONY: help serve test services install generate distro-readmes check-generated lint format unit fuzz fuzz-deep bench bench-check models lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -91,6 +91,12 @@ fuzz-deep: $(VENV)/.dev ## The contract test with many more cases per operation 
 
 models: $(VENV)/.serve ## Fetch the default model weights into the cache (about 120 MB, once)
 	$(BIN)/specstack models pull
+
+bench: $(VENV)/.serve ## Measure what the server costs beside a raw ASGI app and nginx (BENCH="--only chat")
+	@$(BIN)/python bench/run.py $(BENCH)
+
+bench-check: $(VENV)/.serve ## A minute of that against bench/baseline.json; warns, never fails
+	@$(BIN)/python bench/run.py --check || echo "warning: the bench could not run"
 
 lock: $(VENV)/.dev ## Renew requirements/*.txt from pyproject.toml
 	$(PIP) install uv

@@ -76,11 +76,14 @@ async def _serve(
 ) -> None:
     import uvicorn
 
+    from specstack.http.server import ServerProtocol
+
     await app.start()
     host, port = listener.getsockname()[:2]
     grace = app.config.stack.server.shutdown_grace_seconds
     config = uvicorn.Config(
         guarded(app, host),
+        http=ServerProtocol,
         lifespan="on",
         log_config=None,
         access_log=False,

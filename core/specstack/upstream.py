@@ -1,19 +1,18 @@
-"""Calls to other servers over one pooled aiohttp session.
-
-aiohttp is imported at the first call, so that a server without remote providers never loads it.
-"""
+"""Calls to other servers over kept connections."""
 
 import asyncio
 import re
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from collections.abc import AsyncGenerator, Callable, Mapping
+from functools import cache
+from urllib.parse import SplitResult, urlsplit
 from weakref import WeakSet
 
 from specstack import __version__
+from specstack.http1 import Broken, Connection, ConnectTimeout, Origin, RequestHead, Target, Unreachable
+from specstack.http1.coding import Inflater
+from specstack.http1.request import basic, host_of
 from specstack_wire import (
     RequestContext,
     Upstream,
@@ -26,10 +25,6 @@ from specstack_wire import (
     UpstreamUnreachable,
 )
 
-if TYPE_CHECKING:
-    import aiohttp
-
-_KEEP_ALIVE = 60.0
 # Between two hops, or saying who the caller is: never copied from the client's request.
 _NEVER_FORWARDED = frozenset(
     {
@@ -57,46 +52,34 @@ _NEVER_FORWARDED = frozenset(
         "x-api-key",
     }
 )
+# How long a body is, the connection says itself; whom a call is for, its settings.
+_FRAMES = frozenset({"content-length", "host", "transfer-encoding"})
 _STOPPING = "This server is stopping."
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_DECODED = frozenset(("content-encoding", "content-length", "transfer-encoding"))
-
-# Whether the connection that this task got last had been used before; read right after a failure.
-_reused: ContextVar[bool] = ContextVar("specstack_upstream_reused", default=False)
+_FRAMING = ("content-length", "transfer-encoding", "content-encoding")
+_NOTHING: Mapping[str, str] = {}
 
 
 class UpstreamPool:
     """The connections of one server process. `open` makes an `Upstream` per set of settings."""
 
     def __init__(self) -> None:
-        self._session: aiohttp.ClientSession | None = None
-        self._connections: WeakSet[Any] = WeakSet()
+        self._origins: WeakSet[Origin] = WeakSet()
         self.closed = False
 
     def open(self, settings: UpstreamSettings) -> Upstream:
         """A client for one other server. Raises ValueError for settings that no call could be made with."""
-        return _Client(self, settings)
-
-    def session(self) -> "aiohttp.ClientSession":
-        """The shared session, made at first use in the running loop. Raises UpstreamBroken once closed."""
-        if self.closed:
-            raise UpstreamBroken(_STOPPING)
-        if self._session is None or self._session.closed:
-            self._session = _new_session(self._connections)
-        return self._session
+        client = _Client(self, settings)
+        self._origins.add(client.origin)
+        return client
 
     async def aclose(self) -> None:
         """Close every connection for good. Calls and streams under way end with `UpstreamBroken`."""
         self.closed = True
-        if self._session is None:
-            return
-        for connection in tuple(self._connections):
-            if connection.transport is not None:
-                connection.transport.abort()
-        # Transports tell their readers in the next round of the loop; a closed session would hide it.
+        for origin in tuple(self._origins):
+            origin.close(UpstreamBroken(_STOPPING))
+        # Transports are closed in the next round of the loop.
         await asyncio.sleep(0)
-        await self._session.close()
-        self._session = None
 
 
 class _Client:
@@ -105,17 +88,16 @@ class _Client:
     def __init__(self, pool: UpstreamPool, settings: UpstreamSettings) -> None:
         _check(settings)
         parts = urlsplit(settings.base_url)
+        proxy = urlsplit(settings.proxy) if settings.proxy else None
+        tls = _trusting(settings.verify_tls)
+        target = Target(parts, tls, proxy, settings.connect_timeout)
+        self.origin = Origin(target, settings.max_connections)
         self._pool = pool
         self._settings = settings
-        self._base = settings.base_url.rstrip("/") + "/"
         self._name = (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
-        self._slots = asyncio.Semaphore(settings.max_connections)
-        self._headers = {"accept": "*/*", "user-agent": f"specstack/{__version__}"}
-        self._headers.update((name.lower(), value) for name, value in settings.headers.items())
-        self._proxy = settings.proxy or None
-        self._tls: bool | ssl.SSLContext = settings.verify_tls is not False
-        if isinstance(settings.verify_tls, str):
-            self._tls = _trusting(settings.verify_tls)
+        headers = {"accept": "*/*", "user-agent": f"specstack/{__version__}"}
+        headers.update((name.lower(), value) for name, value in settings.headers.items())
+        self._head = _heads(parts, headers, None if target.tunnelled else proxy)
 
     async def request(
         self,
@@ -128,16 +110,24 @@ class _Client:
         timeout: float | None = None,
     ) -> UpstreamReply:
         limit = _remaining(ctx, self._settings.timeout if timeout is None else timeout)
-        async with self._slots:
-            try:
-                response = await self._send(ctx, method, path, body, headers, total=limit)
-                try:
-                    content = await response.read()
-                finally:
-                    _finish(response)
-            except Exception as error:
-                raise self.explained(error, limit) from error
-        return UpstreamReply(response.status, _reply_headers(response), content)
+        origin = self.origin
+        if not origin.enters():
+            await origin.enter()
+        try:
+            data = self._request(ctx, method, path, body, headers, streams=False)
+            connection = await origin.call(method, data, limit, whole=True)
+            coding, found = _reply_headers(connection)
+            content = connection.take()
+            origin.release(connection)
+            if coding is not None and content:
+                inflater = Inflater(coding)
+                content = inflater.feed(content)
+                inflater.end()
+        except Exception as error:
+            raise self.explained(error, limit) from error
+        finally:
+            origin.leave()
+        return UpstreamReply(connection.status, found, content)
 
     async def stream(
         self,
@@ -149,20 +139,21 @@ class _Client:
         headers: Mapping[str, str] | None = None,
     ) -> UpstreamStream:
         limit = _remaining(ctx, self._settings.timeout)
-        await self._slots.acquire()
+        await self.origin.enter()
         try:
-            response = await self._send(ctx, method, path, body, headers, between=limit)
+            data = self._request(ctx, method, path, body, headers, streams=True)
+            connection = await self.origin.call(method, data, limit, whole=False)
+            return _Reading(self, connection, limit)
         except BaseException as error:
-            self._slots.release()
+            self.origin.leave()
             if isinstance(error, Exception):
                 raise self.explained(error, limit) from error
             raise
-        return _Reading(self, response, limit)
 
     async def aclose(self) -> None:
         """Nothing to free: the connections belong to the server's pool."""
 
-    async def _send(
+    def _request(
         self,
         ctx: RequestContext,
         method: str,
@@ -170,92 +161,84 @@ class _Client:
         body: bytes | None,
         headers: Mapping[str, str] | None,
         *,
-        total: float | None = None,
-        between: float | None = None,
-    ) -> "aiohttp.ClientResponse":
-        """The reply's beginning. Sends again, once, if a kept connection turns out to be closed."""
-        import aiohttp
-
-        session = self._pool.session()
-        arguments: dict[str, Any] = {
-            "data": body,
-            "headers": self._request_headers(ctx, body, headers, streams=total is None),
-            "timeout": aiohttp.ClientTimeout(
-                total=total, sock_read=between, sock_connect=self._settings.connect_timeout
-            ),
-            "ssl": self._tls,
-            "proxy": self._proxy,
-            "allow_redirects": False,
-        }
-        url = self._base + path.lstrip("/")
-        try:
-            return await session.request(method, url, **arguments)
-        except (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError) as error:
-            if self._pool.closed or not (_reused.get() and _nothing_came(error)):
-                raise
-        return await session.request(method, url, **arguments)
-
-    def _request_headers(
-        self, ctx: RequestContext, body: bytes | None, headers: Mapping[str, str] | None, *, streams: bool
-    ) -> dict[str, str]:
-        merged = {
-            name.lower(): value for name, value in ctx.headers.items() if name.lower() not in _NEVER_FORWARDED
+        streams: bool,
+    ) -> bytes:
+        if self._pool.closed:
+            raise UpstreamBroken(_STOPPING)
+        call = _NOTHING
+        if headers:
+            call = {name.lower(): value for name, value in headers.items()}
+            if not _FRAMES.isdisjoint(call):
+                raise ValueError("a header of the connection itself")
+        if not ctx.headers and ctx.trace is None:
+            return self._head.write(method, path, body, streams, call)
+        passed = {
+            lower: value
+            for name, value in ctx.headers.items()
+            if (lower := name.lower()) not in _NEVER_FORWARDED
         }
         if ctx.trace and ctx.trace.isascii() and ctx.trace.isprintable():
-            merged["traceparent"] = ctx.trace
-        merged.update(self._headers)
-        if body is not None:
-            merged["content-type"] = "application/json"
-        if streams:
-            # A compressing upstream would hold events back until a block is full.
-            merged["accept-encoding"] = "identity"
-        if headers:
-            merged.update((name.lower(), value) for name, value in headers.items())
-        return merged
+            passed["traceparent"] = ctx.trace
+        return self._head.write(method, path, body, streams, call, passed)
 
     def explained(self, error: Exception, limit: float) -> Exception:
-        """The contract's error for whatever aiohttp raised; never holds headers or credentials."""
-        import aiohttp
-
+        """The contract's error for whatever the connection raised; never holds headers or credentials."""
         if isinstance(error, UpstreamError):
             return error
         if self._pool.closed:
             return UpstreamBroken(_STOPPING)
-        if isinstance(error, aiohttp.ConnectionTimeoutError):
+        if isinstance(error, ConnectTimeout):
             seconds = f"{self._settings.connect_timeout:g}"
             return UpstreamUnreachable(f"No connection to {self._name} within {seconds} s.")
         if isinstance(error, TimeoutError):
             return UpstreamTimeout(f"{self._name} did not answer within {limit:g} s.")
-        if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientProxyConnectionError):
-            return UpstreamUnreachable(f"No connection to {self._name}: {_reason(error)}.")
-        if isinstance(error, aiohttp.InvalidURL | ValueError):
+        if isinstance(error, Unreachable):
+            return UpstreamUnreachable(f"No connection to {self._name}: {_reason(error.__cause__ or error)}.")
+        if isinstance(error, ValueError):
             return UpstreamUnreachable(
                 f"The call to {self._name} could not be sent: a URL or header is malformed."
             )
-        if isinstance(error, aiohttp.ClientError | OSError):
+        if isinstance(error, Broken | OSError):
             return UpstreamBroken(f"The connection to {self._name} broke: {_reason(error)}.")
         return error
-
-    def release(self) -> None:
-        """Give the slot of a finished stream back."""
-        self._slots.release()
 
 
 class _Reading:
     """A reply that is read as it comes."""
 
-    def __init__(self, client: _Client, response: "aiohttp.ClientResponse", limit: float) -> None:
-        self.status = response.status
-        self.headers: Mapping[str, str] = _reply_headers(response)
+    def __init__(self, client: _Client, connection: Connection, limit: float) -> None:
+        coding, headers = _reply_headers(connection)
+        self.status = connection.status
+        self.headers: Mapping[str, str] = headers
         self._client = client
-        self._response = response
+        self._connection = connection
         self._limit = limit
         self._open = True
+        self._inflater: Inflater | None = None
+        if coding is not None:
+            try:
+                self._inflater = Inflater(coding)
+            except Broken:
+                connection.abort()
+                raise
 
     async def chunks(self) -> AsyncGenerator[bytes]:
+        connection, inflater = self._connection, self._inflater
         try:
-            async for chunk in self._pieces():
-                yield chunk
+            while True:
+                data = connection.take()
+                if inflater is not None and data:
+                    data = inflater.feed(data)
+                if data:
+                    yield data
+                elif connection.ended:
+                    break
+                else:
+                    await connection.more(self._limit)
+            if inflater is not None:
+                inflater.end()
+        except Exception as error:
+            raise self._client.explained(error, self._limit) from error
         finally:
             await self.aclose()
 
@@ -266,16 +249,8 @@ class _Reading:
         if not self._open:
             return
         self._open = False
-        _finish(self._response)
-        self._client.release()
-
-    async def _pieces(self) -> AsyncIterator[bytes]:
-        content = self._response.content
-        try:
-            while chunk := await content.readany():
-                yield chunk
-        except Exception as error:
-            raise self._client.explained(error, self._limit) from error
+        self._connection.leave()
+        self._client.origin.leave()
 
 
 def _check(settings: UpstreamSettings) -> None:
@@ -292,52 +267,47 @@ def _check(settings: UpstreamSettings) -> None:
     for name, value in settings.headers.items():
         if not _HEADER_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no name of a header")
+        if name.lower() in _FRAMES - {"host"}:
+            raise ValueError(f"the header {name!r} belongs to the connection and cannot be set")
         if not value.isprintable():
             raise ValueError(
                 f"the header {name!r} has a control character in its value, such as a line break"
             )
 
 
-def _trusting(path: str) -> ssl.SSLContext:
-    """Trust in the certificates of a file. Raises ValueError where it has none."""
+def _trusting(verify: bool | str) -> Callable[[], ssl.SSLContext]:
+    """Whom to trust. Raises ValueError for a file without certificates; ours are read at the first call."""
+    if verify is True:
+        return _trust_of_the_machine
+    if verify is False:
+        return _trust_in_all
     try:
-        return ssl.create_default_context(cafile=path)
+        context = ssl.create_default_context(cafile=verify)
     except OSError as error:
         why = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
-        raise ValueError(f"verify_tls: cannot read the certificates in {path}: {why}") from None
+        raise ValueError(f"verify_tls: cannot read the certificates in {verify}: {why}") from None
+    return lambda: context
 
 
-def _new_session(connections: "WeakSet[Any]") -> "aiohttp.ClientSession":
-    import aiohttp
-
-    class Connector(aiohttp.TCPConnector):
-        """Remembers whether a connection was used before: only such a one may be found closed."""
-
-        async def connect(
-            self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
-        ) -> Any:
-            connection = await super().connect(req, traces, timeout)
-            used = connection.protocol in connections
-            _reused.set(used)
-            if not used:
-                connections.add(connection.protocol)
-            return connection
-
-    return aiohttp.ClientSession(
-        connector=Connector(limit=0, keepalive_timeout=_KEEP_ALIVE, ttl_dns_cache=60),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=True,
-        read_bufsize=1 << 18,
-        trust_env=False,
-    )
+@cache
+def _trust_of_the_machine() -> ssl.SSLContext:
+    return ssl.create_default_context()
 
 
-def _finish(response: "aiohttp.ClientResponse") -> None:
-    """Keep the connection if the body was read to its end, else close it: the upstream then stops working."""
-    if response.content.is_eof():
-        response.release()
-    else:
-        response.close()
+@cache
+def _trust_in_all() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _heads(url: SplitResult, headers: Mapping[str, str], proxy: SplitResult | None) -> RequestHead:
+    if proxy is None:
+        return RequestHead(url, headers)
+    if proxy.username is not None:
+        headers = {**headers, "proxy-authorization": basic(proxy)}
+    return RequestHead(url, headers, f"http://{host_of(url)}")
 
 
 def _remaining(ctx: RequestContext, limit: float) -> float:
@@ -347,28 +317,20 @@ def _remaining(ctx: RequestContext, limit: float) -> float:
     return max(0.001, min(limit, ctx.deadline - time.time()))
 
 
-def _reply_headers(response: "aiohttp.ClientResponse") -> dict[str, str]:
-    return {name.lower(): value for name, value in response.headers.items() if name.lower() not in _DECODED}
+def _reply_headers(connection: Connection) -> tuple[str | None, dict[str, str]]:
+    """How the body is compressed, and the headers that say nothing of the connection."""
+    headers = connection.headers
+    coding = headers.get("content-encoding")
+    for name in _FRAMING:
+        headers.pop(name, None)
+    return (None if coding in (None, "", "identity") else coding), headers
 
 
-def _nothing_came(error: Exception) -> bool:
-    """Whether the connection closed before the first byte of a reply."""
-    return isinstance(getattr(error, "message", ""), str)
-
-
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """What went wrong, in a few words."""
-    import aiohttp
-
-    inner = getattr(error, "os_error", None) or error
-    if isinstance(inner, aiohttp.ClientPayloadError):
-        return "its reply ended before it was complete"
-    if isinstance(inner, aiohttp.ClientResponseError):
-        # The text quotes what came, and that may hold the key that was sent.
-        return "its reply is no HTTP"
-    if isinstance(inner, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted ({inner.verify_message})"
-    if isinstance(inner, ConnectionRefusedError):
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({error.verify_message})"
+    if isinstance(error, ConnectionRefusedError):
         return "connection refused"
-    text = getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return text.splitlines()[0][:200].rstrip(".")

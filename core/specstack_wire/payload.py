@@ -1,5 +1,6 @@
 """Payloads: a request or reply that is bytes and model at once."""
 
+from functools import cache
 from typing import Any, Generic, Self, cast
 
 from pydantic import BaseModel
@@ -149,9 +150,32 @@ def _with_field(body: Any, field: str, value: str) -> Any:
         return {**known, field: value} if field in known else None
     if not isinstance(body, BaseModel):
         return None
-    for name, info in type(body).model_fields.items():
-        if (info.alias or name) == field:
-            return body.model_copy(update={name: value})
+    name = _attribute_of(type(body), field)
+    if name is not None:
+        return _copied(body, name, value)
     if field in (body.model_extra or {}):
         return body.model_copy(update={field: value})
     return None
+
+
+def _copied(body: BaseModel, name: str, value: str) -> BaseModel:
+    """`model_copy` with one attribute changed, without its walk over the update."""
+    if body.__pydantic_private__ is not None:
+        return body.model_copy(update={name: value})
+    model = type(body)
+    copied = model.__new__(model)
+    extra = body.__pydantic_extra__
+    _set(copied, "__dict__", {**body.__dict__, name: value})
+    _set(copied, "__pydantic_extra__", None if extra is None else extra.copy())
+    _set(copied, "__pydantic_fields_set__", {*body.__pydantic_fields_set__, name})
+    _set(copied, "__pydantic_private__", None)
+    return copied
+
+
+_set = object.__setattr__
+
+
+@cache
+def _attribute_of(model: type[BaseModel], field: str) -> str | None:
+    """The attribute that holds a field, which may have another name on the wire."""
+    return next((name for name, info in model.model_fields.items() if (info.alias or name) == field), None)

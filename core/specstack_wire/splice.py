@@ -2,31 +2,68 @@
 
 import json
 import re
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
 _STRING = re.compile(rb'\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
 _MANY = 16
+_SHORT = 256
+
+
+class _Key:
+    """How a field's key is looked for: as it is, and in any spelling, for JSON lets every character be
+    written as an escape. `hints` are the beginnings of all escapes that could stand in the key."""
+
+    __slots__ = ("hints", "plain", "quoted", "spelled")
+
+    def __init__(self, field: str) -> None:
+        self.quoted = json.dumps(field).encode()
+        spelled = "".join(
+            f"(?:{re.escape(json.dumps(char)[1:-1])}|\\\\u(?i:{ord(char):04x}))" for char in field
+        )
+        colon = rb"\s*:"
+        self.plain = re.compile(re.escape(self.quoted) + colon)
+        self.spelled = re.compile(b'"' + spelled.encode() + b'"' + colon)
+        self.hints = tuple({f"\\u00{ord(char) >> 4:x}".encode() for char in field if ord(char) < 128})
+        if not field.isascii() or any(char in '"\\/' or not char.isprintable() for char in field):
+            self.hints = (b"\\",)
+
+    def may_be_spelled(self, raw: bytes) -> bool:
+        """Whether some escape in `raw`, which has any, may be part of the key."""
+        return any(hint in raw for hint in self.hints)
 
 
 @cache
-def _key_patterns(field: str) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
-    """Finds the key as it is, and in any spelling: JSON lets every character be written as an escape."""
-    plain = re.escape(json.dumps(field)).encode()
-    spelled = "".join(f"(?:{re.escape(json.dumps(char)[1:-1])}|\\\\u(?i:{ord(char):04x}))" for char in field)
-    colon = rb"\s*:"
-    return re.compile(plain + colon), re.compile(b'"' + spelled.encode() + b'"' + colon)
+def key_of(field: str) -> _Key:
+    """What is known of a field's key. Fields are names of the spec: there are few."""
+    return _Key(field)
 
 
-def _is_top_level(raw: bytes, end: int) -> bool:
-    alone = raw.count(b"{", 0, end) == 1 and raw.find(b"[", 0, end) < 0 and raw.find(b"}", 0, end) < 0
-    return (alone and raw.startswith(b"{")) or _depth_before(raw, end) == 1
+@lru_cache(maxsize=512)
+def _quoted(value: str) -> bytes:
+    return json.dumps(value).encode()
 
 
-def _depth_before(raw: bytes, end: int) -> int:
+def quoted(value: str) -> bytes:
+    """A string as JSON. Ids come again and again."""
+    return _quoted(value) if len(value) <= _SHORT else json.dumps(value).encode()
+
+
+def _is_top_level(raw: bytes, start: int) -> bool:
+    alone = raw.count(b"{", 0, start) == 1 and raw.find(b"[", 0, start) < 0 and raw.find(b"}", 0, start) < 0
+    if alone and raw.startswith(b"{"):
+        return True
+    # From the key it is often nearer to the end: a list of embeddings stands before the model's name.
+    if len(raw) - start < start:
+        return _depth(raw, start, len(raw)) == -1
+    return _depth(raw, 0, start) == 1
+
+
+def _depth(raw: bytes, start: int, end: int) -> int:
+    """By how much a piece of JSON that does not begin within a string goes deeper."""
     depth = 0
-    for match in _TOKEN.finditer(raw, 0, end):
+    for match in _TOKEN.finditer(raw, start, end):
         token = match[0]
         if token in (b"{", b"["):
             depth += 1
@@ -44,14 +81,20 @@ def _keys(raw: bytes, key: re.Pattern[bytes]) -> list[tuple[int, int]]:
     return list(islice(((start, end) for start, end in found if raw[start - 1 : start] != b"\\"), _MANY))
 
 
-def splice_string(raw: bytes, field: str, value: str) -> bytes | None:
-    """`raw` with its one top-level string `field` set to `value`.
+def find_string(raw: bytes, field: str) -> tuple[int, int] | None:
+    """Where the value of the one top-level string `field` stands in `raw`, quotes included.
 
     None when `raw` has not exactly one such top-level key or its value is no string: the caller
     then parses. Escaped spellings of the key count, so that no reader can see another value.
     """
-    plain, spelled = _key_patterns(field)
-    pattern = spelled if b"\\u" in raw else plain
+    key = key_of(field)
+    if b"\\u" not in raw or not key.may_be_spelled(raw):
+        found = _only(raw, key.quoted)
+        if found is not None:
+            return found
+        pattern = key.plain
+    else:
+        pattern = key.spelled
     keys = _keys(raw, pattern)
     if len(keys) == _MANY:
         return None
@@ -59,6 +102,56 @@ def splice_string(raw: bytes, field: str, value: str) -> bytes | None:
     if len(offsets) != 1:
         return None
     old = _STRING.match(raw, offsets[0])
-    if old is None:
+    return None if old is None else old.span(1)
+
+
+def _only(raw: bytes, quoted_key: bytes) -> tuple[int, int] | None:
+    """The value's place in the usual case: the key occurs once, even as a text, and the value is plain."""
+    start = raw.find(quoted_key)
+    end = start + len(quoted_key)
+    if start < 1 or raw[start - 1] == 92 or raw.find(quoted_key, end) >= 0:  # 92: a backslash
         return None
-    return raw[: old.start(1)] + json.dumps(value).encode() + raw[old.end(1) :]
+    begin = raw.find(b'"', end)
+    if begin < 0 or raw[end:begin].strip() != b":" or not _is_top_level(raw, start):
+        return None
+    close = raw.find(b'"', begin + 1)
+    if close < 0 or raw.find(b"\\", begin, close) >= 0:
+        return None
+    return begin, close + 1
+
+
+def splice_string(raw: bytes, field: str, value: str) -> bytes | None:
+    """`raw` with its one top-level string `field` set to `value`; None where `find_string` finds none."""
+    place = find_string(raw, field)
+    return None if place is None else raw[: place[0]] + quoted(value) + raw[place[1] :]
+
+
+class Splicer:
+    """Sets one field in many objects that begin alike, such as the events of a stream."""
+
+    __slots__ = ("_after", "_before", "_field", "_key", "_value")
+
+    def __init__(self, field: str, value: str) -> None:
+        self._field = field
+        self._key = key_of(field)
+        self._value = quoted(value)
+        self._before = self._after = b""
+
+    def splice(self, raw: bytes) -> bytes | None:
+        """What `splice_string` gives, found at once where `raw` begins as the one before did."""
+        before, key = self._before, self._key
+        known = len(before)
+        # The beginning holds the one key and its whole value; the rest must not have the key again.
+        if (
+            known
+            and raw.startswith(before)
+            and raw.find(key.quoted, known) < 0
+            and not (b"\\u" in raw and key.may_be_spelled(raw))
+        ):
+            return self._after + raw[known:]
+        place = find_string(raw, self._field)
+        if place is None:
+            return None
+        self._before = raw[: place[1]]
+        self._after = raw[: place[0]] + self._value
+        return self._after + raw[place[1] :]

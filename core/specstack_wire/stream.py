@@ -6,6 +6,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from specstack_wire.errors import UpstreamBroken
 from specstack_wire.payload import UNREAD, Payload
+from specstack_wire.splice import Splicer
 
 T = TypeVar("T")
 Close = Callable[[], Awaitable[None]]
@@ -15,18 +16,36 @@ _LINE = re.compile(rb"\r\n|\n|\r")
 
 
 class Event(Payload[T]):
-    """One event of a stream: a payload with an optional SSE event name."""
+    """One event of a stream: a payload with an optional SSE event name.
 
-    __slots__ = ("name",)
+    `more` says that the next event is here already, so that both may go out as one piece.
+    """
+
+    __slots__ = ("more", "name")
 
     name: str | None
+    more: bool
 
-    def __init__(self, body: Any, raw: bytes | None, type_: Any, name: str | None = None) -> None:
-        super().__init__(body, raw, type_)
+    def __init__(
+        self, body: Any, raw: bytes | None, type_: Any, name: str | None = None, more: bool = False
+    ) -> None:
+        self._body = body
+        self._raw = raw
+        self._type = type_
         self.name = name
+        self.more = more
 
     def _copy(self, body: Any, raw: bytes | None) -> Self:
-        return type(self)(body, raw, self._type, self.name)
+        return type(self)(body, raw, self._type, self.name, self.more)
+
+    def spliced(self, splicer: Splicer, field: str, value: str) -> "Event[T]":
+        """What `replacing` gives, by a splicer of that field and value that serves a whole stream."""
+        raw = None if self._raw is None or self._body is not UNREAD else splicer.splice(self._raw)
+        return (
+            self.replacing(field, value)
+            if raw is None
+            else Event(UNREAD, raw, self._type, self.name, self.more)
+        )
 
 
 class Stream(Generic[T]):
@@ -118,9 +137,10 @@ async def _events_of(
 
 
 async def _replaced(source: AsyncIterator[Event[T]], field: str, value: str) -> AsyncIterator[Event[T]]:
+    splicer = Splicer(field, value)
     try:
         async for event in source:
-            yield event.replacing(field, value)
+            yield event.spliced(splicer, field, value)
     finally:
         await close_source(source)
 
@@ -141,37 +161,90 @@ def parse_sse(block: bytes) -> tuple[str | None, bytes | None]:
     return name, b"\n".join(data) if data else None
 
 
-async def sse_blocks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+class SseCutter:
     """Cuts a byte stream into SSE blocks, each as soon as it is whole."""
-    buffer = b""
-    async for chunk in chunks:
-        buffer = buffer + chunk if buffer else chunk
+
+    __slots__ = ("_rest",)
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The blocks that these bytes complete."""
+        data = self._rest + chunk if self._rest else chunk
+        if b"\r" not in data:
+            blocks = data.split(b"\n\n")
+            self._rest = blocks.pop()
+            # Of three line ends in a row the third belongs to no block.
+            return [block.lstrip(b"\n") for block in blocks if block.strip(b"\n")]
+        blocks: list[bytes] = []
         start = 0
-        while found := _BOUNDARY.search(buffer, start):
+        while found := _BOUNDARY.search(data, start):
             if found.start() > start:
-                yield buffer[start : found.start()]
+                blocks.append(data[start : found.start()])
             start = found.end()
-        buffer = buffer[start:] if start else buffer
-    if buffer.strip():
-        yield buffer.strip(b"\r\n")
+        self._rest = data[start:]
+        return blocks
+
+    def end(self) -> list[bytes]:
+        """What is left when the stream ends: at most one block."""
+        return [self._rest.strip(b"\r\n")] if self._rest.strip() else []
+
+
+class _Relay:
+    """Makes events of an upstream's blocks. `ended` is set by the closing sentinel."""
+
+    __slots__ = ("_complete", "_end", "_type", "done", "ended", "failure")
+
+    def __init__(self, type_: Any, end: bytes | None, complete: Callable[[bytes], bool] | None) -> None:
+        self._type = type_
+        self._end = end
+        self._complete = complete
+        self.done = end is None
+        self.ended = False
+        self.failure: UpstreamBroken | None = None
+
+    def events(self, blocks: list[bytes]) -> list[Event[Any]]:
+        """The events of blocks that came together, up to the sentinel or a failure."""
+        events: list[Event[Any]] = []
+        for block in blocks:
+            name, data = parse_sse(block)
+            if data is None:
+                continue
+            if data == self._end:
+                self.ended = True
+                break
+            if name == "error" or data.startswith((b'{"error":', b'{"error" :', b'{ "error":')):
+                told = "the upstream reported an error in the middle of its stream"
+                self.failure = UpstreamBroken(told, raw=data)
+                break
+            if not self.done and self._complete is not None and self._complete(data):
+                self.done = True
+            events.append(Event(UNREAD, data, self._type, name, True))
+        if events:
+            events[-1].more = False
+        return events
 
 
 async def _relayed(
     chunks: AsyncIterator[bytes], type_: Any, end: bytes | None, complete: Callable[[bytes], bool] | None
 ) -> AsyncIterator[Event[Any]]:
-    done = end is None
+    cutter, relay = SseCutter(), _Relay(type_, end, complete)
     try:
-        async for block in sse_blocks(chunks):
-            name, data = parse_sse(block)
-            if data is None:
-                continue
-            if data == end:
+        async for chunk in chunks:
+            for event in relay.events(cutter.feed(chunk)):
+                yield event
+            if relay.ended:
                 return
-            if name == "error" or data.startswith((b'{"error":', b'{"error" :', b'{ "error":')):
-                raise UpstreamBroken("the upstream reported an error in the middle of its stream", raw=data)
-            done = done or (complete is not None and complete(data))
-            yield Event(UNREAD, data, type_, name)
-        if not done:
+            if relay.failure is not None:
+                raise relay.failure
+        for event in relay.events(cutter.end()):
+            yield event
+        if relay.ended:
+            return
+        if relay.failure is not None:
+            raise relay.failure
+        if not relay.done:
             raise UpstreamBroken("the upstream closed its stream before the end")
     finally:
         await close_source(chunks)

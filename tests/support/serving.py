@@ -8,6 +8,8 @@ from typing import Any
 
 import uvicorn
 
+from specstack.http.server import ServerProtocol
+
 READY_WITHIN = 20.0
 """Seconds that an app may take to start, and as long to stop."""
 
@@ -18,7 +20,9 @@ def serving(app: Any, **config: Any) -> Iterator[str]:
 
     Fails when the app does not start or does not stop.
     """
-    server = uvicorn.Server(uvicorn.Config(app, port=0, **{"log_level": "critical", **config}))
+    server = uvicorn.Server(
+        uvicorn.Config(app, port=0, **{"http": ServerProtocol, "log_level": "critical", **config})
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + READY_WITHIN

@@ -1,10 +1,11 @@
 """Changing one top-level string without a parse: same meaning for every reader, or refused."""
 
 import json
+import random
 
 import pytest
 
-from specstack_wire.splice import splice_string
+from specstack_wire.splice import Splicer, splice_string
 
 
 @pytest.mark.parametrize(
@@ -47,3 +48,90 @@ def test_what_is_not_exactly_one_top_level_string_is_left_to_the_parser(raw: str
 def test_an_escaped_spelling_alone_is_found() -> None:
     spliced = splice_string(b'{"mod\\u0065l":"a"}', "model", "b")
     assert spliced is not None and json.loads(spliced) == {"model": "b"}
+
+
+def spelled(text: str, chance: random.Random) -> str:
+    """A JSON string with some characters written as escapes."""
+    return (
+        '"'
+        + "".join(f"\\u{ord(c):04x}" if chance.random() < 0.1 else json.dumps(c)[1:-1] for c in text)
+        + '"'
+    )
+
+
+def written(value: object, chance: random.Random) -> str:
+    space = chance.choice(["", " ", "\n\t"])
+    if isinstance(value, list):
+        return "[" + space + ("," + space).join(written(one, chance) for one in value) + "]"
+    if not isinstance(value, str):
+        return json.dumps(value)
+    return spelled(value, chance)
+
+
+def an_object(chance: random.Random, depth: int = 0) -> str:
+    space = chance.choice(["", " "])
+    items: list[str] = []
+    for _ in range(chance.randrange(5)):
+        key = chance.choice(["model", "mode", "x", "é", 'a"model":"b', "\\"])
+        kind = chance.randrange(4) if depth < 2 else 0
+        if kind == 3:
+            value = an_object(chance, depth + 1)
+        elif kind == 2:
+            value = "[" + ",".join(an_object(chance, depth + 1) for _ in range(chance.randrange(3))) + "]"
+        else:
+            value = written(
+                chance.choice(["model", "é", '"', "}{", 'say "model": "x"', 1, None, ["model"]]), chance
+            )
+        items.append(f"{spelled(key, chance)}{space}:{space}{value}")
+    return "{" + (space + "," + space).join(items) + space + "}"
+
+
+def test_spliced_means_what_the_parser_says_or_nothing() -> None:
+    chance = random.Random(7)
+    done = 0
+    splicer = Splicer("model", "new")
+    for _ in range(6000):
+        raw = an_object(chance)
+        pairs: list[tuple[str, object]] = []
+        json.loads(raw, object_pairs_hook=lambda found: (pairs.clear(), pairs.extend(found), dict(found))[2])
+        models = [value for key, value in pairs if key == "model"]
+        for spliced in (splice_string(raw.encode(), "model", "new"), splicer.splice(raw.encode())):
+            if spliced is None:
+                continue
+            done += 1
+            assert len(models) == 1 and isinstance(models[0], str), raw
+            assert json.loads(spliced) == {**json.loads(raw), "model": "new"}, raw
+        if len(models) == 1 and isinstance(models[0], str):
+            assert splice_string(raw.encode(), "model", "new") is not None, raw
+    assert done > 800
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        '{"id":1,"model":"a","x":"model"}',
+        '{"id":1,"model":"a","model":"b"}',
+        '{"id":1,"model":"a","\\u006dodel":"b"}',
+        '{"id":1,"model":"ab","x":2}',
+        '{"id":1,"model":"a","x":"\\u00e9"}',
+        '{"id":1,"model":null}',
+        '{"id":2,"model":"a"}',
+        "{}",
+    ],
+)
+def test_a_splicer_finds_what_a_splice_finds(second: str) -> None:
+    splicer = Splicer("model", "new")
+    for raw in ('{"id":1,"model":"a","x":1}', second, '{"id":1,"model":"a","x":1}'):
+        assert splicer.splice(raw.encode()) == splice_string(raw.encode(), "model", "new")
+
+
+def test_a_key_behind_long_lists_is_found_from_the_end() -> None:
+    raw = (
+        '{"data":['
+        + ",".join('{"embedding":[0.5,"]"]}' for _ in range(500))
+        + '],"model":"a","usage":{"n":[1]}}'
+    )
+    spliced = splice_string(raw.encode(), "model", "new")
+    assert spliced is not None and json.loads(spliced) == {**json.loads(raw), "model": "new"}
+    inner = '{"data":[' + "1," * 500 + '{"model":"a"}]}'
+    assert splice_string(inner.encode(), "model", "new") is None

@@ -63,7 +63,7 @@ class Endpoint:
             return
         headers: dict[bytes, bytes] = dict(scope["headers"])
         ctx = context_of(headers, request_id_of(headers), self.op.id, bound.timeout)
-        call = Call(self.op, cast("dict[str, Any]", scope), ctx)
+        call = Call(self.op, cast("dict[str, Any]", scope), ctx, [])
         seen = audience(bound.observe, call) if bound.observe else None
         if seen is None:
             await self._serve(call, bound, headers, receive, send, None)

@@ -132,6 +132,57 @@ class _Head:
         await self._send({"type": "http.response.body", "body": b"", "more_body": True})
 
 
+class _Outbox:
+    """Sends the pieces of a stream: those that are there together as one, and none later than it could be."""
+
+    __slots__ = ("_held", "_late", "_loop", "_send", "_waiting")
+
+    def __init__(self, send: Send, loop: asyncio.AbstractEventLoop) -> None:
+        self._send = send
+        self._loop = loop
+        self._held: list[bytes] = []
+        self._waiting: asyncio.Handle | None = None
+        self._late: asyncio.Task[None] | None = None
+
+    def hold(self, piece: bytes) -> None:
+        """Keep a piece until the next one, which is here already."""
+        self._held.append(piece)
+        if self._waiting is None:
+            self._waiting = self._loop.call_soon(self._did_not_come)
+
+    async def send(self, piece: bytes) -> None:
+        """Send a piece and what is held before it."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+        if self._late is not None:
+            late, self._late = self._late, None
+            await late
+        if self._held:
+            piece = b"".join((*self._held, piece))
+            self._held.clear()
+        if piece:
+            await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+
+    def drop(self) -> None:
+        """Nothing more is sent on its own account."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+        if self._late is not None:
+            self._late.cancel()
+
+    def _did_not_come(self) -> None:
+        """Something between the source and here waits, or has left the next event out."""
+        self._waiting = None
+        if self._late is None:
+            self._late = self._loop.create_task(self._send_held())
+
+    async def _send_held(self) -> None:
+        piece = b"".join(self._held)
+        self._held.clear()
+        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+
+
 async def send_stream(
     send: Send,
     stream: Stream[Any],
@@ -153,9 +204,11 @@ async def send_stream(
         (b"x-accel-buffering", b"no"),
     )
     head = _Head(send, {"type": "http.response.start", "status": 200, "headers": headers}, on_start)
-    timer = asyncio.get_running_loop().call_later(HEADERS_WITHIN, head.go_early)
+    loop = asyncio.get_running_loop()
+    timer = loop.call_later(HEADERS_WITHIN, head.go_early)
     frame = framer.frame
     last = framer.end
+    outbox = _Outbox(send, loop)
     try:
         async for event in stream:
             body = frame(event)
@@ -165,14 +218,20 @@ async def send_stream(
                 timer.cancel()
                 timer = None
                 await head.go()
-            await send({"type": "http.response.body", "body": body, "more_body": True})
+            if event.more:
+                outbox.hold(body)
+            else:
+                await outbox.send(body)
+        await outbox.send(b"")
     except Exception as exc:
         if not head.started:
             raise
         last = framer.error(failed(exc).body)
+        await outbox.send(b"")
     finally:
         if timer is not None:
             timer.cancel()
+        outbox.drop()
         await stream.aclose()
     await head.go()
     await send({"type": "http.response.body", "body": last, "more_body": False})

@@ -12,6 +12,7 @@ from fastapi import APIRouter
 
 from specstack.descriptors import Body, Operation, Param, Reply, StreamSpec
 from specstack.http import ErrorTable, HttpSettings, SpecApp, api_router, build_app, endpoint
+from specstack.http.server import ServerProtocol
 from specstack_wire import MISSING, ApiError, ApiModel, JsonInt, Payload
 
 
@@ -125,9 +126,14 @@ def client_of(app: Any) -> httpx.AsyncClient:
 
 
 @asynccontextmanager
-async def live(app: Any) -> AsyncIterator[int]:
+async def live(app: Any, **more: Any) -> AsyncIterator[int]:
     """Serves an app on a loopback port with uvicorn as in production; gives the port."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", timeout_graceful_shutdown=1)
+    settings: dict[str, Any] = {
+        "http": ServerProtocol,
+        "log_level": "critical",
+        "timeout_graceful_shutdown": 1,
+    }
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, **{**settings, **more})
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     while not server.started:

@@ -1,0 +1,185 @@
+"""Servers under test: started on one core, measured by what the kernel counts for them."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import mkdtemp
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+_TICKS = os.sysconf("SC_CLK_TCK")
+_SOURCES = ("core", "generated", "providers", "distributions", "codegen")
+
+
+def cores() -> tuple[set[int], set[int]]:
+    """The core for servers, and those for the load and what stands behind the servers."""
+    found = sorted(os.sched_getaffinity(0))
+    return ({found[0]}, set(found[1:])) if len(found) > 1 else (set(found), set(found))
+
+
+def free_port() -> int:
+    """A port that nobody has now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@dataclass
+class Target:
+    """A server. `base` ends with the version, such as /v1; `model` and `embed` are its ids of them."""
+
+    name: str
+    base: str
+    model: str = "mock-llm"
+    embed: str = "mock-embed"
+    pid: int = 0
+    process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
+    start_seconds: float | None = None
+
+    def cpu(self) -> float:
+        """Seconds of processor time of the server and its children so far."""
+        total = 0
+        for pid in _family(self.pid):
+            try:
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            total += int(fields[11]) + int(fields[12])
+        return total / _TICKS
+
+    def memory_mb(self) -> float:
+        """Resident memory of the server and its children."""
+        total = 0
+        for pid in _family(self.pid):
+            try:
+                lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+            except OSError:
+                continue
+            total += sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+        return total / 1024
+
+    def stop(self) -> None:
+        """End the server, if it was started here."""
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def _family(pid: int) -> list[int]:
+    found = [pid] if pid else []
+    for one in found:
+        try:
+            for task in Path(f"/proc/{one}/task").iterdir():
+                found += map(int, (task / "children").read_text().split())
+        except OSError:
+            continue
+    return found
+
+
+def launch(target: Target, command: list[str], on: set[int], ready: str, **environment: str) -> Target:
+    """Start a server and wait until it answers `ready`, a path. Raises RuntimeError when it does not."""
+    path = os.pathsep.join(str(ROOT / name) for name in _SOURCES)
+    log = Path(mkdtemp(prefix="bench-")) / f"{target.name}.log"
+    began = time.perf_counter()
+    with log.open("wb") as out:
+        target.process = subprocess.Popen(
+            command,
+            env={**os.environ, "PYTHONPATH": path, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            preexec_fn=lambda: os.sched_setaffinity(0, on),
+        )
+    target.pid = target.process.pid
+    while time.perf_counter() - began < 60:
+        if target.process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(target.base + ready, timeout=5):
+                target.start_seconds = time.perf_counter() - began
+                return target
+        except OSError:
+            time.sleep(0.02)
+    target.stop()
+    raise RuntimeError(f"{target.name} did not start; see {log}")
+
+
+def upstream(port: int = 0) -> Target:
+    """The model server behind all others; it shares the load's cores."""
+    port = port or free_port()
+    target = Target("direct", f"http://127.0.0.1:{port}/v1")
+    return launch(target, [sys.executable, str(HERE / "upstream.py"), str(port)], cores()[1], "/models")
+
+
+def raw() -> Target:
+    """The raw ASGI app on plain uvicorn."""
+    port = free_port()
+    options = ["--port", str(port), "--log-level", "warning", "--no-access-log", "--app-dir", str(HERE)]
+    command = [sys.executable, "-m", "uvicorn", "raw_asgi:app", *options]
+    return launch(Target("raw ASGI", f"http://127.0.0.1:{port}/v1"), command, cores()[0], "/models")
+
+
+def specstack(behind: Target) -> Target:
+    """This project."""
+    port = free_port()
+    code = "from specstack.cli.main import stack_serve; stack_serve()"
+    command = [sys.executable, "-c", code, str(HERE / "gateway.yaml"), "--port", str(port)]
+    target = Target("specstack", f"http://127.0.0.1:{port}/v1", "mock/mock-llm", "mock/mock-embed")
+    return launch(target, command, cores()[0], "/health", BENCH_UPSTREAM=str(_port_of(behind)))
+
+
+def nginx(behind: Target) -> Target | None:
+    """nginx as a reverse proxy with one worker, where it is installed."""
+    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if program is None:
+        return None
+    port, folder = free_port(), Path(mkdtemp(prefix="bench-nginx-"))
+    config = folder / "nginx.conf"
+    config.write_text(
+        f"daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;\n"
+        "events { worker_connections 1024; }\n"
+        "http { access_log off; keepalive_requests 1000000;\n"
+        f"  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;\n"
+        f"  fastcgi_temp_path {folder}/f;\n"
+        f"  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n"
+        f"  upstream models {{ server 127.0.0.1:{_port_of(behind)}; keepalive 256; }}\n"
+        f"  server {{ listen 127.0.0.1:{port};\n"
+        '    location / { proxy_pass http://models; proxy_http_version 1.1; proxy_set_header connection "";\n'
+        "      proxy_buffering off; } } }\n"
+    )
+    target = Target("nginx", f"http://127.0.0.1:{port}/v1")
+    try:
+        return launch(
+            target, [program, "-c", str(config), "-e", f"{folder}/early.log"], cores()[0], "/models"
+        )
+    except RuntimeError as error:
+        print(f"nginx is left out: {error}", file=sys.stderr)
+        return None
+
+
+def given(text: str) -> Target:
+    """A server that runs already: NAME=URL[,model=ID][,embed=ID][,pid=N]. Raises ValueError."""
+    name, equals, rest = text.partition("=")
+    url, *options = rest.split(",")
+    values = dict(option.split("=", 1) for option in options)
+    if not equals or not url.startswith("http://127.0.0.1:") or set(values) - {"model", "embed", "pid"}:
+        raise ValueError(f"{text!r} is not NAME=http://127.0.0.1:PORT/v1[,model=ID][,embed=ID][,pid=N]")
+    pid = int(values.pop("pid", 0))
+    return Target(name, url.rstrip("/"), pid=pid, **values)
+
+
+def _port_of(target: Target) -> int:
+    return int(target.base.split(":")[2].split("/")[0])

@@ -1,0 +1,107 @@
+"""The bench measures what it says: its model server, its load, its ratios and its report."""
+
+import asyncio
+import json
+import sys
+import urllib.request
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+BENCH = Path(__file__).resolve().parents[2] / "bench"
+sys.path.insert(0, str(BENCH))
+
+import load  # noqa: E402
+import report  # noqa: E402
+import run  # noqa: E402
+import servers  # noqa: E402
+import upstream  # noqa: E402
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the bench reads /proc")
+
+
+@pytest.fixture
+async def port():
+    server = await asyncio.get_running_loop().create_server(upstream.Server, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+
+
+def asked(scenario: str) -> bytes | None:
+    found = next(one for one in run.SCENARIOS if one.name == scenario)
+    target = servers.Target("x", "http://127.0.0.1:1/v1")
+    return None if found.body is None else json.dumps(found.body(target)).encode()
+
+
+@pytest.mark.parametrize("scenario", ["models", "chat", "embeddings", "chat stream"])
+async def test_the_load_counts_what_the_model_server_says(port: int, scenario: str) -> None:
+    path = next(one.path for one in run.SCENARIOS if one.name == scenario)
+    found = await load.load(f"http://127.0.0.1:{port}/v1{path}", 3, 0.3, asked(scenario))
+    assert found["requests"] > 3 and found["errors"] == 0
+    assert found["whole_p99_ms"] >= found["whole_p50_ms"] >= found["first_p50_ms"] > 0
+    events = upstream.EVENTS + 2 if scenario == "chat stream" else 0
+    assert found["events"] == found["requests"] * events
+
+
+async def test_the_load_counts_errors(port: int) -> None:
+    found = await load.load(f"http://127.0.0.1:{port}/v1/nothing", 1, 0.1, None)
+    assert found["errors"] == found["requests"] > 0
+
+
+async def test_the_model_server_embeds_as_many_texts_as_it_is_given(port: int) -> None:
+    def ask() -> dict:
+        url = f"http://127.0.0.1:{port}/v1/embeddings"
+        with urllib.request.urlopen(urllib.request.Request(url, asked("embeddings"))) as reply:
+            return json.load(reply)
+
+    rows = (await asyncio.to_thread(ask))["data"]
+    assert [len(row["embedding"]) for row in rows] == [upstream.DIMENSIONS] * 8
+
+
+def runs_of(**costs: list[float]) -> dict:
+    one = {"errors": 0, "req_per_s": 10.0, "whole_p50_ms": 1.0, "whole_p99_ms": 2.0}
+    return {
+        name.replace("_", " "): [{**one, "cpu_us": cost} for cost in rounds] for name, rounds in costs.items()
+    }
+
+
+def test_ratios_compare_what_was_measured_side_by_side() -> None:
+    runs = runs_of(raw_ASGI=[10, 20, 10], specstack=[30, 80, 30])
+    assert run.ratios({**runs, "direct": "status 404"}) == {"raw ASGI": 1, "specstack": 3}
+    assert run.ratios({"specstack": runs["specstack"]}) == {}
+
+
+def test_a_regression_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    baseline = tmp_path / "baseline.json"
+    baseline.write_text('{"ratios": {"chat": 3.0}}')
+    monkeypatch.setattr(run, "BASELINE", baseline)
+    assert run.check({"chat": runs_of(raw_ASGI=[10], specstack=[36])}) == []
+    told = run.check({"chat": runs_of(raw_ASGI=[10], specstack=[40])})
+    assert told == ["chat: 4.00 times raw ASGI, 1.33 times the baseline's 3.00"]
+    assert run.check({"new": runs_of(raw_ASGI=[10], specstack=[40])}) == [
+        "new: not measured, or not in the baseline"
+    ]
+
+
+def test_the_committed_baseline_has_what_is_checked() -> None:
+    assert set(run.CHECKED) <= json.loads(run.BASELINE.read_text())["ratios"].keys()
+    assert set(run.CHECKED) <= {one.name for one in run.SCENARIOS}
+
+
+def test_table_and_picture() -> None:
+    runs = {"chat": {**runs_of(raw_ASGI=[10, 12], specstack=[30, 36]), "odd <peer>": "status 404"}}
+    facts = {"when": "now", "python": "3", "load": "wrk", "start": {}, "memory": {"specstack": (50.0, 51.0)}}
+    text = report.table(runs, {"chat": "request"}, {"chat": run.ratios(runs["chat"])}, facts)
+    assert "| specstack | 33.0 | 3.00 | 10 | 1.000 | 2.000 | 0 |" in text
+    assert "| odd <peer> | status 404 |" in text and "| specstack | - | 50 | 51 |" in text
+    drawn = ElementTree.fromstring(report.picture(runs, {"chat": "request"}))
+    assert len([one for one in drawn.iter() if one.tag.endswith("rect")]) == 3
+
+
+@pytest.mark.parametrize("text", ["x", "x=http://example.com/v1", "x=http://127.0.0.1:1/v1,speed=9"])
+def test_targets_are_on_this_machine(text: str) -> None:
+    with pytest.raises(ValueError, match="is not NAME="):
+        servers.given(text)
+    found = servers.given("peer=http://127.0.0.1:4000/v1/,model=m,pid=7")
+    assert (found.base, found.model, found.pid) == ("http://127.0.0.1:4000/v1", "m", 7)
