@@ -15,6 +15,7 @@ from specstack.http.app import BUNDLE_PATH
 from specstack.http.cors import Cors, CorsRules
 from specstack.http.dispatch import AsgiApp, Receive, Scope
 from specstack.http.reply import Send
+from specstack.keeping import admission, observing_kept
 from specstack.recorder.modes import mode_of
 from specstack.resolver import Supplies
 from specstack.runtime import Runtime
@@ -135,14 +136,15 @@ class Application:
         _warm(runtime.operations())
         settings = self.config.stack.server
         errors = ErrorTable.from_module(import_module(self.server.errors))
+        authenticating = () if self._auth is None else (authentication(self._auth, errors),)
         return build_app(
             routers,
             settings=HttpSettings(
                 errors=errors,
                 body_limit=settings.body_limit_bytes,
                 request_timeout=settings.request_timeout_seconds,
-                observers=_observers(),
-                hooks=() if self._auth is None else (authentication(self._auth, errors),),
+                hooks=(*authenticating, *admission(runtime)),
+                observers=(*_observers(), observing_kept(runtime)),
             ),
             documents=_documents(self.server.openapi),
             startup=_nothing,

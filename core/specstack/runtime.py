@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from specstack.config import ConfiguredProvider, RunConfig, load_reference
 from specstack.descriptors import ApiEntry, GeneratedServer, Operation
@@ -14,12 +14,19 @@ from specstack.routing import Member, RoutingTable
 from specstack.startup import StartupError
 from specstack.storage.registry import DistributionRegistry
 from specstack.storage.stores import Storage
-from specstack_wire import ApiError, Health, RequestContext, StorageUnavailable
+from specstack_wire import ApiError, Clock, Health, Ids, RequestContext, StorageUnavailable
 
 HEALTH_LIMIT = 5.0
 """Seconds that a provider may take to say how it is."""
 
 _log = logging.getLogger("specstack")
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """A core service that has something to end before the storage closes."""
+
+    async def aclose(self) -> None: ...
 
 
 class Runtime:
@@ -65,6 +72,9 @@ class Runtime:
             await table.stop()
         while self.running:
             await stop(self.running.pop())
+        for service in self._services.values():
+            if isinstance(service, Closing):
+                await service.aclose()
         await self._supplies.upstreams.aclose()
         await self.storage.aclose()
 
@@ -102,6 +112,16 @@ class Runtime:
             module = import_module(self.server.services[name])
             self._services[name] = module.create(self)
         return self._services[name]
+
+    @property
+    def ids(self) -> Ids:
+        """Where new ids come from."""
+        return self._supplies.ids
+
+    @property
+    def clock(self) -> Clock:
+        """Where the time comes from."""
+        return self._supplies.clock
 
     def api(self, name: str) -> Any:
         """The auto-router of an API: all its operations, whoever serves them. For providers that need it."""

@@ -91,7 +91,7 @@ def test_storage_in_short_becomes_backends_and_stores() -> None:
         },
         "stores": {
             "kvstore": {"backend": "kvstore"},
-            "inference": {"backend": "inference"},
+            "inference": {"backend": "inference", "enabled": True},
             "metadata": {"backend": "kv_default"},
         },
     }
@@ -253,5 +253,58 @@ providers: {}
             "kv_default": {"type": "kv_sqlite", "db_path": "/tmp/registry.db"},
             "sql_default": {"type": "sql_postgres", "url": "postgresql://u:a%2Fb@h"},
         },
-        "stores": {"registry": {"backend": "kv_default"}, "inference": {"backend": "sql_default"}},
+        "stores": {
+            "registry": {"backend": "kv_default"},
+            "inference": {"backend": "sql_default", "mode": "all"},
+        },
     }
+
+
+# -- the store of chat completions ---------------------------------------------------------
+
+STORE = (
+    "providers: {}\nserver: {host: h}\nstorage:\n  backends: {b: {type: sql_sqlite, db_path: x}}\n  stores:\n"
+)
+
+
+def store_of(text: str) -> Any:
+    return load(upgrade(text, "r.yaml", SERVER).text)["storage"]
+
+
+def test_the_store_of_chat_completions_keeps_all_as_it_did() -> None:
+    text = STORE + "    inference: {backend: b, table_name: t, max_write_queue_size: 9, num_writers: 4}\n"
+    kept = {"backend": "b", "max_write_queue_size": 9, "mode": "all"}
+    assert store_of(text)["stores"]["inference"] == kept
+    said = [
+        line for line in report("distro_name: t\n" + text) if line.startswith("7: storage.stores.inference")
+    ]
+    assert [line.removeprefix("7: storage.stores.inference.") for line in said] == [
+        "enabled: note: here it is mode: all",
+        "num_writers: not carried: rows are written in batches, by one writer",
+        "table_name: not carried: tables have names that begin with specstack_",
+    ]
+
+
+@pytest.mark.parametrize(("written", "mode"), [("true", "all"), ("false", "off")])
+def test_a_store_that_was_switched_off_stays_so(written: str, mode: str) -> None:
+    text = STORE + f"    inference: {{backend: b, table_name: t, enabled: {written}}}\n"
+    assert store_of(text)["stores"]["inference"]["mode"] == mode
+
+
+def test_a_switch_that_an_environment_sets_is_not_carried() -> None:
+    text = STORE + "    inference: {backend: b, enabled: '${env.KEEP:=true}'}\n"
+    assert store_of(text)["stores"]["inference"] == {"backend": "b"}
+    assert "only true and false have a counterpart here" in "\n".join(report(text))
+
+
+def test_the_store_of_version_1_stood_by_itself() -> None:
+    text = "providers: {}\ninference_store: {type: sqlite, db_path: ~/i.db}\n"
+    assert store_of(text) == {
+        "backends": {"sql_default": {"type": "sql_sqlite", "db_path": "~/i.db"}},
+        "stores": {"inference": {"backend": "sql_default", "mode": "all"}},
+    }
+
+
+def test_our_own_store_stays_as_it_is() -> None:
+    text = STORE + "    inference: {backend: b}\n"
+    assert store_of(text)["stores"]["inference"] == {"backend": "b"}

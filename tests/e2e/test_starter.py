@@ -149,6 +149,39 @@ def test_a_tool_is_called(client: OpenAI, models: dict[str, str]) -> None:
     assert isinstance(json.loads(call.function.arguments)["city"], str)
 
 
+def test_what_is_to_be_kept_is_found_again(client: OpenAI, models: dict[str, str]) -> None:
+    kept = client.chat.completions
+    answer = kept.create(
+        model=models["llm"],
+        messages=ASK,
+        temperature=0,
+        max_tokens=40,
+        store=True,
+        metadata={"topic": "france"},
+    )
+    streamed = kept.create(
+        model=models["llm"], messages=ASK, temperature=0, max_tokens=40, store=True, stream=True
+    )
+    with streamed as stream:
+        chunks = list(stream)
+    kept.create(model=models["llm"], messages=ASK, max_tokens=1)
+
+    assert [one.id for one in kept.list()] == [answer.id, chunks[0].id]
+    assert [one.id for one in kept.list(metadata={"topic": "france"})] == [answer.id]
+    assert [one.id for one in kept.list(limit=1, order="desc")] == [chunks[0].id, answer.id], "both pages"
+    found = kept.retrieve(answer.id)
+    assert found.choices == answer.choices and found.usage == answer.usage
+    assert kept.retrieve(chunks[0].id).choices[0].message.content == answer.choices[0].message.content
+    (message,) = kept.messages.list(answer.id)
+    assert (message.id, message.content) == (f"{answer.id}-0", ASK[0]["content"])  # type: ignore[typeddict-item]
+    assert kept.update(answer.id, metadata={"topic": "spain"}).metadata == {"topic": "spain"}
+    for one in kept.list():
+        assert kept.delete(one.id).deleted
+    with pytest.raises(openai.NotFoundError) as gone:
+        kept.retrieve(answer.id)
+    assert gone.value.code == "chat_completion_not_found"
+
+
 def test_mistakes_are_the_official_clients_own_errors(client: OpenAI, models: dict[str, str]) -> None:
     with pytest.raises(openai.NotFoundError) as missing:
         client.chat.completions.create(model=models["llm"] + "x", messages=ASK)

@@ -17,6 +17,7 @@ import schemathesis
 from fastapi import FastAPI
 
 from specstack.assembly import build
+from specstack.auth.keys import hash_of
 from specstack.config import RunConfig, load_reference, read_config
 from specstack.resolver import Supplies
 from specstack.runtime import Runtime
@@ -26,7 +27,9 @@ from specstack_api import errors
 from specstack_codegen.bundle import load_spec
 from specstack_codegen.source import plain
 from specstack_server import SERVER
+from specstack_wire import Scope
 from support import loopback_replies as replies
+from support import stored
 from support.fresh import Asgi, Fresh
 from support.fuzzing import EXAMPLES, Json, Known, codes_of, configuration, example_ids
 from support.loopback_upstream import LoopbackUpstream
@@ -57,6 +60,8 @@ def registration(known: Known) -> Json:
 
 
 KEY: Final = "sk-the-key-of-the-fuzz"
+_OWNER: Final = Scope(owner=f"key-{hash_of(KEY).partition(':')[2][:12]}")
+"""Who bears the key."""
 
 
 def run_config(upstream: LoopbackUpstream, announced: bool = True, keyed: bool = False) -> RunConfig:
@@ -72,7 +77,14 @@ def run_config(upstream: LoopbackUpstream, announced: bool = True, keyed: bool =
     providers[0]["default"] = not announced
     document: Json = {"version": 2, "distro_name": "contract", "providers": {"inference": providers}}
     # What one app has registered, another does not know.
-    document["storage"] = {"backends": {"kv_default": {"type": "kv_sqlite", "db_path": fresh_file()}}}
+    document["storage"] = {
+        "backends": {
+            "kv_default": {"type": "kv_sqlite", "db_path": fresh_file()},
+            "sql_default": {"type": "sql_sqlite", "db_path": stored.database([Scope(), _OWNER])},
+        },
+        # What was created can be fetched, whether that was asked for or not.
+        "stores": {"inference": {"mode": "all"}},
+    }
     if keyed:
         document["server"] = {"auth": {"provider_config": {"type": "api_keys", "plain_keys": KEY}}}
     return read_config(json.dumps(document), "contract.yaml", SERVER, {})
@@ -136,7 +148,12 @@ def schema_of(app: Fresh, examples: int = EXAMPLES, coverage: bool = True, keyed
     config = configuration(
         SPEC,
         {"model": list(KNOWN.values())},
-        values={"path.provider_id": PROVIDERS, "body.provider_id": PROVIDERS},
+        values={
+            "path.provider_id": PROVIDERS,
+            "body.provider_id": PROVIDERS,
+            "path.completion_id": stored.IDS,
+            "listChatCompletions.query.after": stored.IDS,
+        },
         codes=codes_of(errors),
         examples=examples,
         coverage=coverage,

@@ -109,9 +109,9 @@ def configuration(
     """The configuration of a run: every check on, every operation in.
 
     `known` holds the resources that exist, by kind; `values` values that exist for further fields, as
-    `path.provider_id` or `body.provider_id`; `codes` the status of each error code. `coverage` adds
-    to the drawn cases one for each keyword of each schema, kept and broken. `auth` holds credentials by
-    security scheme.
+    `path.provider_id`, or of one operation as `listThings.query.after`; `codes` the status of each error
+    code. `coverage` adds to the drawn cases one for each keyword of each schema, kept and broken; `auth` has
+    credentials by security scheme.
     """
     dictionaries, blocks = operation_blocks(bundle, known, values, codes)
     return SchemathesisConfig.from_dict(
@@ -162,8 +162,9 @@ def _bindings(
     requires: Mapping[str, Sequence[str]] = serve.get("requires", {})
     for place, resource in _fields(bundle, operation):
         name = f"{operation['operationId']}-{place.replace('.', '-')}"
-        if place in values:
-            yield place, name, values[place]
+        known_values = values.get(f"{operation['operationId']}.{place}", values.get(place))
+        if known_values is not None:
+            yield place, name, known_values
         elif resource in known:
             yield place, name, [entry.id for entry in known[resource] if entry.fits(requires)]
 

@@ -36,8 +36,8 @@ class Call:
 class Observer:
     """Sees one call. Methods are quick and do not wait; what they raise is logged and changes nothing.
 
-    Subclasses override what they need. `wants_events` says whether `event` is one of it: a stream that
-    nobody wants to see is not slowed.
+    Subclasses override what they need. `wants_events` says whether `event` is one of it, and is asked when
+    the stream begins: one that nobody wants to see is not slowed.
     """
 
     __slots__ = ()
@@ -69,14 +69,21 @@ def observing(observers: Iterable[ObserverFor], op: Operation | None) -> tuple[O
 class Audience:
     """The observers of one call."""
 
-    __slots__ = ("_observers", "on_event")
+    __slots__ = ("_observers",)
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = observers
-        listeners = [one.event for one in observers if one.wants_events]
-        self.on_event: Callable[[Event[Any]], None] | None = None
-        if listeners:
-            self.on_event = _guarded(listeners)
+
+    def listener(self) -> Callable[[Event[Any]], None] | None:
+        """Who sees the events of the stream that begins now; None if nobody does."""
+        listeners: list[Callable[[Event[Any]], None]] = []
+        for one in self._observers:
+            try:
+                if one.wants_events:
+                    listeners.append(one.event)
+            except Exception:
+                _log.exception("an observer failed")
+        return _guarded(listeners) if listeners else None
 
     def replied(self, reply: Payload[Any]) -> None:
         """Show the reply to all."""

@@ -156,7 +156,7 @@ class Endpoint:
             def failed(exc: Exception) -> ErrorReply:
                 return bound.failure(exc, call)
 
-            on_event = None if seen is None else seen.on_event
+            on_event = None if seen is None else seen.listener()
             await send_stream(send, stream, bound.framer, head, began, failed, on_event)
         elif isinstance(reply, Binary):
             await send_binary(send, reply, bound.status, head, began)

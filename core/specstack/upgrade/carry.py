@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from specstack.positions import Map, Path, Seq, line_of
@@ -45,12 +46,14 @@ class Carrier:
         """Carry one key's value to its place below `into`."""
         rule = self._rules.get(dotted, Rule())
         target = (rule.to or dotted).split(".")
-        here = shapes.at(annotation, *target)
+        here = shapes.at(annotation, *target) if rule.values is None else Any
         deeper = isinstance(value, Map) and not shapes.takes_mapping(here)
         if here is None or deeper or not _has(annotation, target):
             self._elsewhere(value, path, into, annotation, dotted, rule)
             return
         carried = self.value(value, path, here, rule.to or dotted)
+        if rule.values is not None:
+            carried = self._called(value, path, target[-1], rule.values)
         if carried is NOWHERE:
             return
         if rule.ending and isinstance(carried, str) and rule.ending not in carried:
@@ -95,6 +98,13 @@ class Carrier:
             self._lost(path, "here no mapping stands there")
             return
         self._lost(path, rule.reason or "this server has no such setting")
+
+    def _called(self, value: Any, path: Path, name: str, values: Mapping[str, str]) -> Any:
+        carried = values.get(str(value).lower())
+        if carried is None:
+            return self._lost(path, f"only {' and '.join(values)} have a counterpart here")
+        self._report.note(self._line(path), path, f"here it is {name}: {carried}")
+        return carried
 
     def _below(self, node: Map, path: Path, annotation: Any, dotted: str) -> Any:
         values = shapes.values_of(annotation)
@@ -168,5 +178,5 @@ def inside(rules: Mapping[str, Rule], dotted: str) -> dict[str, Rule]:
             continue
         to = rule.to
         # A goal inside the same place is relative to it too; none leads out of a list's item.
-        found[begin.sub("", name, 1)] = Rule(to and begin.sub("", to, 1), rule.reason, rule.ending)
+        found[begin.sub("", name, 1)] = replace(rule, to=to and begin.sub("", to, 1))
     return found

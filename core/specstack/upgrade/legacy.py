@@ -10,16 +10,17 @@ from specstack.positions import Map, Seq
 _TABLE = "routing_table"
 _MAPS = ("api_providers", "provider_map")
 _DEFAULT = "kv_default"
+_INFERENCE = "inference"
 _OLD_STORES = {
     "metadata_store": ("metadata", "kv", _DEFAULT),
-    "inference_store": ("inference", "sql", "sql_default"),
+    "inference_store": (_INFERENCE, "sql", "sql_default"),
 }
 """Key at the top -> the store, the kind of its backend, and a name for that."""
 
 
 def as_version_2(root: Map) -> Map:
     """`root` with `providers`, and with `storage` as backends and stores."""
-    return _long_storage(_gathered(_with_providers(root)))
+    return _keeping(_long_storage(_gathered(_with_providers(root))))
 
 
 def _with_providers(root: Map) -> Map:
@@ -83,7 +84,7 @@ def _gathered(root: Map) -> Map:
             prefixed = name == "type" and not str(value).startswith(f"{kind}_")
             here.put(name, f"{kind}_{value}" if prefixed else value, node.lines[name])
         backends.put(backend, here, root.lines[key])
-        stores.put(store, _reference(backend, root.lines[key]), root.lines[key])
+        stores.put(store, _reference(store, backend, root.lines[key]), root.lines[key])
     storage.put("backends", backends, line)
     storage.put("stores", stores, line)
     for key, value in root.items():
@@ -106,11 +107,11 @@ def _long_storage(root: Map) -> Map:
         if key == "stores" and isinstance(value, Map):
             for name, backend in value.items():
                 backends.put(name, backend, value.lines[name])
-                stores.put(name, _reference(name, value.lines[name]), value.lines[name])
+                stores.put(name, _reference(name, name, value.lines[name]), value.lines[name])
         elif key != "type":
             default.put(key, value, short.lines[key])
     backends.put(_DEFAULT, default, short.line)
-    stores.put("metadata", _reference(_DEFAULT, short.line), short.line)
+    stores.put("metadata", _reference("metadata", _DEFAULT, short.line), short.line)
     rest.put("backends", backends, short.line)
     rest.put("stores", stores, short.line)
     found = Map(root.line)
@@ -119,7 +120,20 @@ def _long_storage(root: Map) -> Map:
     return found
 
 
-def _reference(backend: str, line: int) -> Map:
+def _keeping(root: Map) -> Map:
+    """The store of chat completions kept all of them unless it was told not to; nobody wrote that."""
+    reference: Any = root
+    for name in ("storage", "stores", _INFERENCE):
+        reference = reference.get(name) if isinstance(reference, Map) else None
+    # Only theirs names a table.
+    if isinstance(reference, Map) and "table_name" in reference and "enabled" not in reference:
+        reference.put("enabled", True, reference.line)
+    return root
+
+
+def _reference(store: str, backend: str, line: int) -> Map:
     found = Map(line)
     found.put("backend", backend, line)
+    if store == _INFERENCE:
+        found.put("enabled", True, line)
     return found

@@ -13,11 +13,15 @@ FILE = "mapping.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Where something goes (`to`), or why it goes nowhere (`reason`). `ending` is put after a text."""
+    """Where something goes (`to`), or why it goes nowhere (`reason`).
+
+    `ending` is put after a text. `values` says what values are called here; others cannot be carried.
+    """
 
     to: str | None = None
     reason: str | None = None
     ending: str = ""
+    values: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,69 @@
+"""Calls that core services keep, as the operations say with `x-record`."""
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+from specstack.descriptors import Operation
+from specstack.http.call import Call, Observe, ObserverFor
+from specstack.http.settings import Hook
+from specstack.runtime import Runtime
+from specstack.write_queue import QueueCounts
+
+
+@runtime_checkable
+class Keeper(Protocol):
+    """A core service that keeps calls of operations which name it in `x-record`.
+
+    `counts` tells what became of them; the same object for as long as the service lives.
+    """
+
+    @property
+    def counts(self) -> QueueCounts: ...
+
+    def recorder(self, op: Operation) -> Observe | None:
+        """Who watches the calls of the operation; None if none are kept."""
+        ...
+
+    async def settled(self, limit: float) -> None:
+        """Have everything kept that was answered before; wait at most `limit` seconds."""
+        ...
+
+    def admission(self, op: Operation) -> Hook | None:
+        """What runs before each call of the operation and may hold it back; None if nothing does."""
+        ...
+
+
+def keepers(runtime: Runtime) -> Mapping[str, Keeper]:
+    """The services that keep calls of what is served, by their names in the spec."""
+    names = dict.fromkeys(op.record.service for op in runtime.operations() if op.record is not None)
+    return {name: runtime.service(name) for name in names}
+
+
+def observing_kept(runtime: Runtime) -> ObserverFor:
+    """The observers of operations whose calls are kept."""
+
+    def observer_for(op: Operation | None) -> Observe | None:
+        if op is None or op.record is None:
+            return None
+        keeper: Keeper = runtime.service(op.record.service)
+        return keeper.recorder(op)
+
+    return observer_for
+
+
+def admission(runtime: Runtime) -> tuple[Hook, ...]:
+    """The hook that holds back calls which cannot be kept now; none where no service wants that."""
+    gates: dict[str, Hook] = {}
+    for op in runtime.operations():
+        if op.record is None:
+            continue
+        keeper: Keeper = runtime.service(op.record.service)
+        gate = keeper.admission(op)
+        if gate is not None:
+            gates[op.id] = gate
+
+    async def admit(call: Call) -> None:
+        if call.op is not None and call.op.id in gates:
+            await gates[call.op.id](call)
+
+    return (admit,) if gates else ()

@@ -1,0 +1,267 @@
+"""A bounded queue before a slow store: who puts something in does not wait, one task writes batches."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from specstack_wire import StorageUnavailable
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+WAIT_FOR_ROOM = 30.0
+"""Seconds that `room` waits."""
+BATCH_BYTES = 8 << 20
+"""A batch that has reached this is not made larger."""
+QUIET = 60.0
+"""Seconds between two messages of one kind in the log."""
+_RETRY_FIRST, _RETRY_LAST = 0.1, 5.0
+"""Seconds between attempts to write, growing from the one to the other."""
+
+_log = logging.getLogger("specstack.storage")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueLimits:
+    """`rows` and `size` (in bytes) bound what waits, `batch` what is written at once.
+
+    A row waits `interval` seconds for others. Closing takes at most `flush` seconds. With `wait`, `room`
+    holds back who comes while the queue is full, and what is put in then is taken all the same.
+    """
+
+    rows: int
+    size: int
+    batch: int
+    interval: float
+    flush: float
+    wait: bool = False
+
+
+@dataclass(slots=True)
+class QueueCounts:
+    """What became of the rows since the start, and what waits now.
+
+    `written`; `dropped` because the queue was full or the row larger than it; `refused` by the store for what
+    they hold; `lost` because the time to write them was over when the queue was closed. `failures` are
+    attempts to write that met a store which was away. `rows` and `size` (in bytes) are waiting or being
+    written now.
+    """
+
+    written: int = 0
+    dropped: int = 0
+    refused: int = 0
+    lost: int = 0
+    failures: int = 0
+    rows: int = 0
+    size: int = 0
+
+
+class WriteQueue(Generic[T, R]):
+    """Rows on their way to a store, in their order.
+
+    `prepare` makes of what was put in what is written; an item that cannot be read gives nothing. `write`
+    raises StorageUnavailable when the same rows may be written later, and anything else when one of
+    them can never be. Neither `put` nor the start of the writing task wait; both need a running event loop.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        limits: QueueLimits,
+        prepare: Callable[[Sequence[T]], Awaitable[list[R]]],
+        write: Callable[[Sequence[R]], Awaitable[None]],
+    ) -> None:
+        self.counts = QueueCounts()
+        self._what = what
+        self._limits = limits
+        self._prepare = prepare
+        self._write = write
+        self._items: deque[tuple[T, int]] = deque()
+        self._put = 0
+        self._done = 0
+        self._task: asyncio.Task[None] | None = None
+        self._some = asyncio.Event()
+        self._enough = asyncio.Event()
+        self._settling: list[tuple[int, asyncio.Future[None]]] = []
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._closed = False
+        self._drops = _Notice("%d %s were not kept: the queue before the database is full")
+        self._failing = _Notice("%d attempts to write %s failed and are repeated: %s")
+
+    def put(self, item: T, size: int) -> bool:
+        """Put in an item of so many bytes. False when there is no room; then it is counted as dropped."""
+        counts, limits = self.counts, self._limits
+        full = counts.rows >= limits.rows or counts.size + size > limits.size
+        if (full and not limits.wait) or size > limits.size or self._closed:
+            counts.dropped += 1
+            self._drops.count(self._what)
+            return False
+        counts.rows += 1
+        counts.size += size
+        self._put += 1
+        self._items.append((item, size))
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run(), name=f"write {self._what}")
+        if not self._some.is_set():
+            self._some.set()
+        if len(self._items) >= limits.batch:
+            self._enough.set()
+        return True
+
+    async def room(self) -> None:
+        """Wait until there is room. Raises StorageUnavailable when that takes too long."""
+        try:
+            async with asyncio.timeout(WAIT_FOR_ROOM):
+                while self._full():
+                    waiter = asyncio.get_running_loop().create_future()
+                    self._waiting.append(waiter)
+                    await waiter
+        except TimeoutError:
+            message = f"The database is behind with keeping {self._what}. Try again later."
+            raise StorageUnavailable(message, headers={"retry-after": "5"}) from None
+
+    async def settled(self, limit: float) -> None:
+        """Have everything written that was put in before; wait at most `limit` seconds."""
+        if self._done >= self._put:
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._settling.append((self._put, waiter))
+        self._enough.set()
+        await asyncio.wait([waiter], timeout=limit)
+
+    async def aclose(self) -> None:
+        """Write what is left, within the limit; nothing can be put in any more."""
+        self._closed = True
+        task, self._task = self._task, None
+        if task is None:
+            return
+        await self.settled(self._limits.flush)
+        task.cancel()
+        await asyncio.wait([task])
+        left = self._put - self._done
+        if left:
+            self.counts.lost += left
+            _log.error("%d %s are lost: they could not be written in time", left, self._what)
+        self._drops.rest(self._what)
+
+    # -- the task --------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while True:
+            if not self._items:
+                self._some.clear()
+                await self._some.wait()
+            await self._gather()
+            batch, size = self._batch()
+            try:
+                rows = await self._prepare([item for item, _ in batch])
+                self.counts.refused += len(batch) - len(rows)
+                await self._insert(rows)
+            except Exception:
+                # Whatever it is, the rows that come after must not suffer.
+                _log.exception("%d %s are lost", len(batch), self._what)
+                self.counts.lost += len(batch)
+            self._finished(len(batch), size)
+
+    async def _gather(self) -> None:
+        """Give a batch its time to grow."""
+        self._enough.clear()
+        if len(self._items) >= self._limits.batch or self._settling or not self._limits.interval:
+            return
+        try:
+            async with asyncio.timeout(self._limits.interval):
+                await self._enough.wait()
+        except TimeoutError:
+            return
+
+    def _batch(self) -> tuple[list[tuple[T, int]], int]:
+        batch: list[tuple[T, int]] = []
+        size = 0
+        while self._items and len(batch) < self._limits.batch and size < BATCH_BYTES:
+            one = self._items.popleft()
+            batch.append(one)
+            size += one[1]
+        return batch, size
+
+    async def _insert(self, rows: Sequence[R]) -> None:
+        pause = _RETRY_FIRST
+        while rows:
+            try:
+                await self._write(rows)
+            except StorageUnavailable as error:
+                self.counts.failures += 1
+                self._failing.count(self._what, error.message)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _RETRY_LAST)
+            except Exception as error:
+                if len(rows) == 1:
+                    self.counts.refused += 1
+                    # The type alone: a driver's message may quote the row.
+                    _log.error("one of the %s cannot be kept: %s", self._what, type(error).__name__)
+                    return
+                # One of them is at fault: look for it in halves.
+                middle = len(rows) // 2
+                await self._insert(rows[:middle])
+                rows = rows[middle:]
+            else:
+                self.counts.written += len(rows)
+                self._failing.over(self._what)
+                return
+
+    def _finished(self, rows: int, size: int) -> None:
+        self._done += rows
+        self.counts.rows -= rows
+        self.counts.size -= size
+        still: list[tuple[int, asyncio.Future[None]]] = []
+        for until, waiter in self._settling:
+            if waiter.done():
+                continue
+            if until <= self._done:
+                waiter.set_result(None)
+            else:
+                still.append((until, waiter))
+        self._settling = still
+        while self._waiting and not self._full():
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _full(self) -> bool:
+        return self.counts.rows >= self._limits.rows or self.counts.size >= self._limits.size
+
+
+class _Notice:
+    """A warning that may have cause to be given often, and is given once in a while, with a number."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._count = 0
+        self._said = -QUIET
+        self._told = False
+
+    def count(self, *details: str) -> None:
+        self._count += 1
+        now = time.monotonic()
+        if now - self._said >= QUIET:
+            self._said = now
+            self._say(details)
+
+    def rest(self, *details: str) -> None:
+        """What has not been said yet."""
+        if self._count:
+            self._say(details)
+
+    def over(self, *details: str) -> None:
+        """It works again."""
+        if self._told:
+            self._told, self._count, self._said = False, 0, -QUIET
+            _log.warning("%s are written again", *details)
+
+    def _say(self, details: tuple[str, ...]) -> None:
+        _log.warning(self._text, self._count, *details)
+        self._count = 0
+        self._told = True
