@@ -1,7 +1,12 @@
 """A streamed chat completion put together again, with what providers really send."""
 
+import json
+import random
 from typing import Any
 
+import pytest
+
+from specstack.services.stored_completions import chunks
 from specstack.services.stored_completions.chunks import Assembly
 from specstack_api.models.inference import CreateChatCompletionResponse
 from support import loopback_replies as replies
@@ -14,11 +19,14 @@ def chunk(delta: dict[str, Any], index: int = 0, finish: str | None = None, **mo
 
 
 def together(*chunks: Any) -> dict[str, Any]:
-    whole = Assembly()
+    """Of parsed chunks, and of the same as bytes."""
+    parsed, read = Assembly(), Assembly()
     for one in chunks:
-        whole.add(one)
-    found = whole.completion()
+        parsed.add(one)
+        read.read(json.dumps(one).encode())
+    found = parsed.completion()
     assert found is not None
+    assert read.completion() == found
     CreateChatCompletionResponse.model_validate(found)
     return found
 
@@ -148,7 +156,7 @@ def test_calls_of_custom_tools_and_of_the_older_form() -> None:
 
 
 def test_log_probabilities_are_joined() -> None:
-    token = {"token": "a", "logprob": -1, "bytes": None, "top_logprobs": []}
+    token: dict[str, Any] = {"token": "a", "logprob": -1, "bytes": None, "top_logprobs": []}
     found = together(
         chunk({"content": "a"}, logprobs={"content": [token], "refusal": None}),
         chunk({"content": "a"}, logprobs={"content": [token]}),
@@ -159,3 +167,58 @@ def test_log_probabilities_are_joined() -> None:
 
 def test_without_a_chunk_there_is_nothing() -> None:
     assert Assembly().completion() is None
+
+
+TEXTS = ["a", " b", '"', "\\", "\n", "é", "🙂", "", '","role":"x', '\\"', "\\u0041", "}"]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_texts_that_are_not_parsed_one_by_one_come_out_the_same(seed: int) -> None:
+    dice = random.Random(seed)
+    pieces: list[dict[str, Any]] = []
+    for _ in range(40):
+        delta: dict[str, Any] = {"content": dice.choice(TEXTS)}
+        if dice.random() < 0.2:
+            delta = dice.choice(
+                [
+                    {**delta, "role": "assistant"},
+                    {**delta, "refusal": dice.choice([None, "no"])},
+                    {"reasoning_content": "hm"},
+                    {"tool_calls": [{"index": 0, "function": {"arguments": "x"}}]},
+                    {},
+                ]
+            )
+        one = chunk(delta, dice.choice([0, 0, 0, 1]))
+        if dice.random() < 0.1:
+            one["system_fingerprint"] = dice.choice(["a", "b"])
+        if dice.random() < 0.1:
+            one["choices"][0]["logprobs"] = {
+                "content": [{"token": "a", "logprob": -1, "bytes": None, "top_logprobs": []}]
+            }
+        pieces.append(one)
+    together(*pieces)
+
+
+def test_most_texts_are_not_parsed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[bytes] = []
+    from_json = chunks.from_json
+
+    def counting(raw: bytes) -> Any:
+        parsed.append(raw)
+        return from_json(raw)
+
+    monkeypatch.setattr(chunks, "from_json", counting)
+    whole = Assembly()
+    for number in range(100):
+        whole.read(json.dumps(chunk({"content": f" {number} é"})).encode())
+    found = whole.completion()
+    assert found is not None
+    assert found["choices"][0]["message"]["content"] == "".join(f" {number} é" for number in range(100))
+    assert len(parsed) == 2
+
+
+def test_what_is_no_json_is_refused() -> None:
+    whole = Assembly()
+    whole.read(json.dumps(chunk({"content": "a"})).encode())
+    with pytest.raises(ValueError):
+        whole.read(b"{")

@@ -15,6 +15,8 @@ from specstack_wire import SHARED, Clock, Event, Ids, Owned, Payload, RequestCon
 
 SLICE = 0.002
 """Seconds that reading replies may hold up the event loop at a time."""
+_LOOK = 32
+"""Chunks that are read between two looks at the clock."""
 ROW = 1024
 """Bytes that a waiting row takes besides request and reply, about."""
 LONGEST_ID = 512
@@ -143,11 +145,11 @@ class RowReader:
     async def _put_together(self, kept: Kept) -> Owned | None:
         whole = Assembly()
         begun = time.perf_counter()
-        for event in kept.reply:
-            if time.perf_counter() - begun > SLICE:
+        for number, event in enumerate(kept.reply):
+            if not number % _LOOK and time.perf_counter() - begun > SLICE:
                 await asyncio.sleep(0)
                 begun = time.perf_counter()
-            whole.add(from_json(cast(bytes, event)))
+            whole.read(cast(bytes, event))
         completion = whole.completion()
         return None if completion is None else self._of(kept, completion, None)
 
