@@ -65,7 +65,7 @@ class SqlStore(Protocol):
         ...
 
     async def update(self, scope: Scope, table: str, where: Values, values: Values) -> int:
-        """Change the columns in `values` of every row that fits; how many there were."""
+        """Change the columns in `values` of every row that fits; how many there were. Raises Conflict."""
         ...
 
     async def delete(self, scope: Scope, table: str, where: Values) -> int:

@@ -1,9 +1,10 @@
 """`specstack db`: the tables of a run config's SQL backends, and bringing them up to date."""
 
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
+from specstack.cli.configs import Config
 from specstack.cli.output import fail, table
 
 if TYPE_CHECKING:
@@ -12,9 +13,6 @@ if TYPE_CHECKING:
     from specstack.storage.sql.base import SqlBackend
 
 T = TypeVar("T")
-Config = Annotated[
-    str, typer.Argument(help="A distribution's name, a run config, or a directory with config.yaml.")
-]
 
 db = typer.Typer(
     help="Look at the tables of a run config's databases, and bring them up to date.\n\n"

@@ -352,6 +352,21 @@ async def test_a_database_that_cannot_be_used_is_one_line(tmp_path: Path) -> Non
     assert "canary" not in line and "\n" not in line
 
 
+async def test_a_server_with_tables_of_its_own_keeps_rows_in_them(home: Path) -> None:
+    """The fixture: an API that is not ours, generated elsewhere, in a store of the main spec."""
+    from fixture_server import SERVER as FIXTURE
+
+    text = (Path(__file__).parents[2] / "fixture" / "config.yaml").read_text()
+    app = build(read_config(text, "fixture.yaml", FIXTURE, {"KV_FILE": str(home / "kv.db")}), FIXTURE)
+    await app.start()
+    store = app.runtime.storage.sql("inference")
+    await store.insert("notes", [Owned(ANN, {"title": "kept"})])
+    await app.stop()
+    await app.start()
+    assert await app.runtime.storage.sql("inference").count(ANN, "notes", {"title": "kept"}) == 1
+    await app.stop()
+
+
 OPENS = """
 import asyncio, sys
 sys.path[:0] = [sys.argv[2], sys.argv[2] + "/fixture/generated"]

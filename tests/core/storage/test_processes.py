@@ -99,6 +99,7 @@ def test_two_servers_over_one_store_and_a_restart(config: Path) -> None:
 
 @pytest.mark.model
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_the_postgres_distribution_as_it_is(
     postgres_server: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

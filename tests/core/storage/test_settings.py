@@ -2,15 +2,17 @@
 
 import importlib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from specstack.config import RunConfig, read_config
 from specstack.startup import ConfigError, StartupError
 from specstack.storage.kv.sqlite import SqliteKV
-from specstack.storage.settings import make_backend
+from specstack.storage.settings import DEFAULTS, make_backend
 from specstack.storage.stores import Storage
+from specstack_api.run_config import StorageBackend
+from specstack_api.stores import STORES
 from specstack_server import SERVER
 from specstack_wire import SHARED
 
@@ -287,3 +289,15 @@ def test_a_url_of_the_environment() -> None:
     assert stack.storage.backends is not None
     url = stack.storage.backends["main"].url
     assert url is not None and url.get_secret_value() == "redis://localhost:6379/0"
+
+
+def test_the_schema_and_the_code_know_the_same_backends_and_defaults() -> None:
+    storage = read("").stack.storage
+    kinds = {store: getattr(storage.stores, store).backend for store in STORES}
+    assert kinds == {store: DEFAULTS[kind] for store, kind in STORES.items()}
+    types = get_args(StorageBackend.model_fields["type"].annotation)
+    for type_ in types:
+        url = "" if type_.endswith("_sqlite") else ", url: 'x://h'"
+        with pytest.raises(ConfigError) as caught:
+            read(backend(f"type: {type_}, db_path: ':memory:'{url}"))
+        assert "main.type" not in str(caught.value)

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from specstack.storage.kv.base import KVBackend, Place, Range, counted
+from specstack.storage.sqlite_file import BUSY, write_ahead
 from specstack_wire import KVItem, StorageUnavailable
 
 T = TypeVar("T")
 
-BUSY = 30.0
-"""Seconds that a write waits for another process that is writing."""
 PURGE_EVERY = 60.0
 """Seconds between removals of what has expired."""
 
@@ -49,7 +48,7 @@ class SqliteKV(KVBackend):
     async def _open(self) -> None:
         self._writing, self._reading = _Thread(self.path), _Thread(self.path)
         try:
-            await self._writing.call(self._create)
+            await self._writing.call(lambda db: write_ahead(db, _SCHEMA))
         except BaseException:
             await self._close()
             raise
@@ -134,19 +133,6 @@ class SqliteKV(KVBackend):
         if time.monotonic() >= self._purge_at:
             self._purge_at = time.monotonic() + PURGE_EVERY
             db.execute("delete from specstack_kv where expires <= ?", (time.time(),))
-
-    def _create(self, db: sqlite3.Connection) -> None:
-        deadline = time.monotonic() + BUSY
-        while True:
-            try:
-                db.execute("pragma journal_mode = wal")
-                db.executescript(_SCHEMA)
-                return
-            except sqlite3.OperationalError as error:
-                # Two processes that open a new file at once: changing the mode does not wait by itself.
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.02)
 
 
 class _Thread:

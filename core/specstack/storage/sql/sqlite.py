@@ -1,7 +1,6 @@
 """Tables in a SQLite file: one writing thread, two reading, write-ahead log."""
 
 import sqlite3
-import time
 from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
@@ -9,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from specstack.storage.sql.base import Making, SqlBackend
 from specstack.storage.sql.schema import COLUMN, VERSIONS
+from specstack.storage.sqlite_file import BUSY, write_ahead
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-BUSY = 30.0
-"""Seconds that a write waits for another process that is writing."""
 READERS = 2
 PAGE = 8192
 """Bytes of a page in files that are made here."""
@@ -83,7 +81,7 @@ class SqliteSql(SqlBackend):
             # Rows hold whole documents: pages of the usual 4 KB would be torn between them. Of a file that is
             # there already, the size stays as it is.
             db.execute(f"pragma page_size = {PAGE}")
-            _write_ahead(db)
+            write_ahead(db)
             db.execute("pragma synchronous = normal")
             db.execute(f"pragma wal_autocheckpoint = {CHECKPOINT}")
         except BaseException:
@@ -95,16 +93,3 @@ class SqliteSql(SqlBackend):
 def _begin(db: "Connection") -> None:
     # A writer takes the lock at the start: one that has read before could not wait for another.
     db.exec_driver_sql("begin immediate" if db.get_execution_options().get("writes") else "begin")
-
-
-def _write_ahead(db: sqlite3.Connection) -> None:
-    deadline = time.monotonic() + BUSY
-    while True:
-        try:
-            db.execute("pragma journal_mode = wal")
-            return
-        except sqlite3.OperationalError as error:
-            # Two processes that open a new file at once: changing the mode does not wait by itself.
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)

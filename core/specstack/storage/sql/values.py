@@ -93,11 +93,7 @@ def _text(value: Any, longest: int | None) -> str:
         raise ValueError(f"must be text, not {type(value).__name__}")
     if "\0" in value:
         raise ValueError("must have no NUL, which PostgreSQL's text cannot hold")
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise ValueError("must be valid Unicode") from None
+    _check_unicode(value)
     if longest is not None and len(value) > longest:
         raise ValueError(f"has at most {longest} characters, not {len(value)}")
     return value
@@ -135,12 +131,17 @@ def _json(value: Any, longest: int | None) -> str:
     text = _encode(value)
     if "\\u0000" in text and _has_nul(value):
         raise ValueError("must have no NUL in its texts, which PostgreSQL's JSON cannot hold")
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise ValueError("must be valid Unicode") from None
+    _check_unicode(text)
     return text
+
+
+def _check_unicode(text: str) -> None:
+    if text.isascii():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must be valid Unicode") from None
 
 
 def _has_nul(value: Any) -> bool:
