@@ -1,6 +1,7 @@
 """The conformance suite of SqlStore: what every SQL backend does alike."""
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -356,3 +357,26 @@ async def test_no_log_and_no_error_holds_a_password(caplog: pytest.LogCaptureFix
         assert isinstance(caught.value, SqlUnavailable)
         said = caught.value.message + caught.value.detail + caplog.text
         assert "canary" not in said and "can@ary" not in said and "can%40ary" not in said, url
+
+
+async def test_a_database_that_does_not_answer_is_waited_for_once(
+    sql_backend: SqlBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sql = tables_of(sql_backend)
+    await sql.insert("notes", [note()])
+    monkeypatch.setattr("specstack.storage.sql.base.PATIENCE", 1.5)
+    release, asked = threading.Event(), 0
+
+    def stuck() -> Any:
+        nonlocal asked
+        asked += 1
+        release.wait(20)
+        raise ValueError("nobody waits for this any more")
+
+    try:
+        with pytest.raises(SqlUnavailable) as caught:
+            await sql_backend.read(stuck)
+    finally:
+        release.set()
+    assert asked == 1 and "no answer within 1.5 s" in caught.value.detail
+    assert await sql.count(ANN, "notes") == 1

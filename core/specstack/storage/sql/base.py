@@ -69,10 +69,14 @@ class SqlBackend(ABC):
 
         The plan is made in a thread as well. Raises what it raises, and StorageUnavailable.
         """
+        began = asyncio.get_running_loop().time()
         for wait in TRIES:
             try:
                 return await self._call(plan, writes=False)
             except StorageUnavailable:
+                # What fails slowly has been waited for already.
+                if asyncio.get_running_loop().time() - began > sum(TRIES):
+                    raise
                 await asyncio.sleep(wait)
         return await self._call(plan, writes=False)
 
@@ -88,7 +92,7 @@ class SqlBackend(ABC):
 
     async def upgrade(self) -> tuple[str, ...]:
         """Bring the tables up to date; the revisions that were applied. Raises SqlUnavailable."""
-        return await self._in_thread(self._upgrade, patience=None)
+        return await self._in_thread(self._upgrade, limited=False)
 
     @property
     def waits_for_use(self) -> bool:
@@ -159,10 +163,11 @@ class SqlBackend(ABC):
         self,
         work: Callable[[], T],
         executor: ThreadPoolExecutor | None = None,
-        patience: float | None = PATIENCE,
+        *,
+        limited: bool = True,
     ) -> T:
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(PATIENCE if limited else None):
                 return await asyncio.get_running_loop().run_in_executor(executor, self._guarded, work)
         except TimeoutError:
             raise self._fault(f"no answer within {PATIENCE:g} s") from None
