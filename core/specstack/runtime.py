@@ -14,7 +14,7 @@ from specstack.routing import Member, RoutingTable
 from specstack.startup import StartupError
 from specstack.storage.registry import DistributionRegistry
 from specstack.storage.stores import Storage
-from specstack_wire import ApiError, Health, RequestContext, StorageUnavailable
+from specstack_wire import ApiError, Clock, Health, RequestContext, StorageUnavailable
 
 HEALTH_LIMIT = 5.0
 """Seconds that a provider may take to say how it is."""
@@ -107,6 +107,11 @@ class Runtime:
         if name not in self._apis:
             self._apis[name] = load_reference(self.server.apis[name].auto_router)(self)
         return self._apis[name]
+
+    @property
+    def clock(self) -> Clock:
+        """The time that the server goes by."""
+        return self._supplies.clock
 
     # -- what the server is ----------------------------------------------------------------
 

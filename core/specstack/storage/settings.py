@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from specstack_api.run_config import StackConfig, StorageBackend
 
 DEFAULT_BACKEND = "kv_default"
-STORES = ("registry", "providers")
+STORES = ("registry", "providers", "quota")
 
 _KEYS = {
     "kv_sqlite": ("db_path",),
