@@ -1,7 +1,7 @@
 """What every operation that is counted against quotas has besides what its own file says.
 
-`x-counted` of common.yaml names the components: a reply by its status, headers of successful replies, and those
-of operations that tell tokens (`x-usage`). Public operations are not counted.
+`x-counted` of common.yaml names the components: a reply by its status, headers of successful replies, and
+those of operations that tell tokens (`x-usage`). Public operations are not counted.
 """
 
 from __future__ import annotations

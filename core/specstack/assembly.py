@@ -90,6 +90,11 @@ class Application:
             await self.stop()
             raise
 
+    def retire(self) -> None:
+        """Say from now on that the server is not ready, and serve on."""
+        if self._runtime is not None:
+            self._runtime.phase = "stopping"
+
     async def stop(self) -> None:
         """Stop providers and close connections; streams under way end with an error event.
 

@@ -138,7 +138,7 @@ class Gate:
                 over.append(("requests", made[-1]))
         if had:
             call.headers += headers_of("tokens", had)
-            over += [("tokens", one) for one in had if not one.remaining]
+            over.extend(("tokens", one) for one in had if not one.remaining)
         if over:
             self._refuse(*max(over, key=lambda one: one[1].counter.left))
 

@@ -1,7 +1,7 @@
 """Counting in a KVStore: additions to one counter that come while another is under way go to it as one.
 
-So a counter that everybody shares costs one call at a time, however many requests there are, and the share of
-each is still exact: it gets the value that the counter would have had if it had been added alone, in its turn.
+So a counter that everybody shares costs one call at a time, however many requests there are. The share of
+each is still exact: it gets the value that the counter would have had after it had been added in its turn.
 """
 
 import asyncio

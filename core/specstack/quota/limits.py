@@ -1,8 +1,8 @@
 """Which counters a call has: the windows of the run config, applied to who calls and when.
 
-Windows are fixed and follow the clock: the number of the window stands in the counter's key, so that no counter
-has to be emptied and all replicas agree without talking. Around the turn of a window a caller may therefore use
-what two windows allow.
+Windows are fixed and follow the clock: the number of the window stands in the counter's key, so that no
+counter has to be emptied and all replicas agree without talking. Around the turn of a window a caller may
+therefore use what two windows allow.
 """
 
 import hashlib
@@ -129,7 +129,7 @@ def _limits(windows: "Iterable[QuotaWindow] | None", whose: str) -> dict[Unit, t
 
 
 def _fit(name: str) -> str:
-    """The name, or its digest where it cannot stand in a scope: what identity providers call people is free."""
+    """The name, or its digest where it cannot stand in a scope: identity providers call people anything."""
     data = name.encode("utf-8", "surrogatepass")
     if len(data) <= _LONGEST and "\0" not in name and not any("\ud800" <= one <= "\udfff" for one in name):
         return name

@@ -1,8 +1,8 @@
 """The observer that counts the tokens of calls when they are over.
 
-What a reply or stream tells is taken as it is. What does not tell is estimated, so that nobody escapes a limit by
-asking for no usage or by hanging up: a token for each four bytes of the request, one for each event of a stream,
-one for each four bytes of a whole reply.
+What a reply or stream tells is taken as it is. What does not tell is estimated, so that nobody escapes a
+limit by asking for no usage or by hanging up: a token for each four bytes of the request, one for each event
+of a stream, one for each four bytes of a whole reply.
 """
 
 import re
