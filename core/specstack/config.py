@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -135,7 +136,8 @@ class _Reading:
         return found
 
     def check_server(self, stack: "StackConfig") -> None:
-        for path, message in server_faults(stack.server, lambda: all_operations(self._server)):
+        known = partial(all_operations, self._server)
+        for path, message in server_faults(stack.server, known, self._values.expansions):
             self._fault(path, message)
 
     def _line(self, path: KeyPath) -> int:

@@ -1,6 +1,6 @@
 """What the schema of `server` cannot say: which of its settings fit together."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from specstack.auth.keys import digest_of, split_keys, why_unfit
@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 
 
 def server_faults(
-    server: "ServerConfig", operations: Callable[[], Iterable[Operation]]
+    server: "ServerConfig", operations: Callable[[], Iterable[Operation]], expanded: Container[Path]
 ) -> Iterator[tuple[Path, str]]:
     """Each fault with its path in the run config. Messages never hold a key.
 
-    `operations` gives all that the server knows; it is called only where the run config names some.
+    `operations` gives all that the server knows; it is called only where the run config names some. `expanded`
+    are the paths of values that hold references, also of those that came to nothing.
     """
-    yield from _quota(server.quota, operations, ("server", "quota"))
+    yield from _quota(server.quota, operations, expanded, ("server", "quota"))
     if server.auth.provider_config is not None:
         yield from _api_keys(server.auth.provider_config, ("server", "auth", "provider_config"))
     if server.cors.allow_credentials and "*" in (server.cors.allow_origins or ()):
@@ -54,12 +55,17 @@ def _api_keys(auth: "ApiKeysAuth", at: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _quota(
-    quota: "QuotaConfig", operations: Callable[[], Iterable[Operation]], at: Path
+    quota: "QuotaConfig",
+    operations: Callable[[], Iterable[Operation]],
+    expanded: Container[Path],
+    at: Path,
 ) -> Iterator[tuple[Path, str]]:
     for key in ("anonymous", "authenticated", "tenant"):
         windows: list[QuotaWindow] = getattr(quota, key) or []
         for index, one in enumerate(windows):
-            if not one.model_fields_set & {"requests", "tokens"}:
+            # A limit that the environment may leave open is one.
+            units = ("requests", "tokens")
+            if not any(unit in one.model_fields_set or (*at, key, index, unit) in expanded for unit in units):
                 yield (*at, key, index), "limits nothing; give requests, tokens or both"
             if any(one.per == other.per for other in windows[:index]):
                 yield (*at, key, index, "per"), f"'{one.per}' stands twice; keep one"

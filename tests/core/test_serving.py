@@ -109,6 +109,7 @@ def test_the_core_services(server: Server) -> None:
     client = httpx.Client(base_url=server.url)
     get = client.get
     assert get("/v1/health").json() == {"status": "OK"}
+    assert get("/v1/ready").json()["status"] == "OK"
     assert get("/v1/version").json().keys() == {"version"}
     (provider,) = get("/v1/providers").json()["data"]
     assert (provider["provider_id"], provider["health"]["status"]) == ("up", "OK")
@@ -145,6 +146,61 @@ def test_a_request_under_way_is_finished(server: Server) -> None:
     assert found[0].status_code == 200
     assert code in (0, -signal.SIGTERM)
     assert took < 5
+
+
+def readiness(server: Server) -> tuple[int, str]:
+    reply = httpx.get(server.url + "/v1/ready", timeout=5)
+    return reply.status_code, "" if reply.status_code == 200 else reply.json()["error"]["message"]
+
+
+def test_a_stopping_server_says_so_while_it_finishes(config: Path, upstream: LoopbackUpstream) -> None:
+    config.write_text(CONFIG.replace("grace_seconds: 1", "grace_seconds: 5"))
+    server = Server(config, UP=upstream.base_url).ready()
+    found: list[httpx.Response] = []
+    asking = Thread(target=lambda: found.append(post(server, "@@hang=1.5@@")))
+    try:
+        assert readiness(server) == (200, "")
+        asking.start()
+        time.sleep(0.3)
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        # On new connections: it listens still, serves those who come, and is up.
+        assert readiness(server) == (503, "Not ready: the server is stopping.")
+        assert httpx.get(server.url + "/v1/health").status_code == 200
+        assert post(server, "hi").status_code == 200
+        asking.join()
+        assert found[0].status_code == 200
+        server.process.wait(3)
+        with pytest.raises(httpx.ConnectError):
+            readiness(server)
+    finally:
+        server.end()
+
+
+def test_a_server_drains_for_as_long_as_it_is_told(config: Path, upstream: LoopbackUpstream) -> None:
+    config.write_text(CONFIG.replace("grace_seconds: 1", "grace_seconds: 1, shutdown_drain_seconds: 1.5"))
+    server = Server(config, UP=upstream.base_url).ready()
+    try:
+        began = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.8)
+        assert readiness(server)[0] == 503
+        assert server.process.wait(5) in (0, -signal.SIGTERM)
+        assert 1.4 < time.monotonic() - began < 4
+    finally:
+        server.end()
+
+
+def test_a_second_ctrl_c_ends_the_drain(config: Path, upstream: LoopbackUpstream) -> None:
+    config.write_text(CONFIG.replace("grace_seconds: 1", "grace_seconds: 1, shutdown_drain_seconds: 60"))
+    server = Server(config, UP=upstream.base_url).ready()
+    try:
+        server.process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert readiness(server)[0] == 503
+        assert server.stop(signal.SIGINT)[1] < 5
+    finally:
+        server.end()
 
 
 def test_a_stream_under_way_ends_with_an_error_event(server: Server) -> None:

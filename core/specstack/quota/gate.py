@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from specstack_api.run_config import QuotaConfig
 
 PATIENCE = 2.0
-"""Seconds that a call waits for the store."""
+"""Seconds that a call waits for the store, in all."""
 PAUSE = 1.0
 """Seconds for which nobody asks a store that did not answer."""
 _REMEMBERED = 10_000
@@ -133,9 +133,9 @@ class Gate:
     def _judge(self, call: Call, made: list[Reading], had: list[Reading]) -> None:
         over: list[tuple[Unit, Reading]] = []
         if made:
-            call.headers += headers_of("requests", made)
-            if made[-1].used > made[-1].counter.limit.most:
-                over.append(("requests", made[-1]))
+            refusing = [one for one in made if one.used > one.counter.limit.most]
+            call.headers += headers_of("requests", refusing or made)
+            over.extend(("requests", one) for one in refusing)
         if had:
             call.headers += headers_of("tokens", had)
             over.extend(("tokens", one) for one in had if not one.remaining)

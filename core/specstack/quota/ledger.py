@@ -11,6 +11,8 @@ from typing import NamedTuple
 from specstack.quota.limits import Counter
 from specstack_wire import KVStore, Scope
 
+PATIENCE = 2.0
+"""Seconds that an addition may take; one that hangs would hold up all behind it."""
 _LAST = 2.0
 """Seconds that additions under way have at the end."""
 
@@ -93,7 +95,8 @@ class Ledger:
     async def _settle(self, counter: Counter, batch: list[_Share]) -> None:
         total = sum(share.by for share in batch)
         try:
-            value = await self._store.incr(counter.scope, counter.key, total, ttl=counter.ttl)
+            async with asyncio.timeout(PATIENCE):
+                value = await self._store.incr(counter.scope, counter.key, total, ttl=counter.ttl)
         except BaseException as error:
             for share in batch:
                 if not share.result.done():

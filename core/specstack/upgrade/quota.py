@@ -74,6 +74,6 @@ def _copy(node: Map, key: str, value: Any) -> Map:
     found = Map(node.line)
     for name, one in node.items():
         found.put(name, one, node.lines[name])
-    line: int = node.lines.get(key, value.line)
+    line: int = node.lines.get(key) or value.line
     found.put(key, value, line)
     return found
