@@ -17,8 +17,8 @@ def server_faults(
 ) -> Iterator[tuple[Path, str]]:
     """Each fault with its path in the run config. Messages never hold a key.
 
-    `operations` gives all that the server knows; it is called only where the run config names some. `expanded`
-    are the paths of values that hold references, also of those that came to nothing.
+    `operations` gives all that the server knows; it is called only where the run config names some.
+    `expanded` are the paths of values that hold references, also of those that came to nothing.
     """
     yield from _quota(server.quota, operations, expanded, ("server", "quota"))
     if server.auth.provider_config is not None:
