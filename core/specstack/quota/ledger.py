@@ -1,4 +1,4 @@
-"""Counting in a KVStore: additions to one counter that come while another is under way go to it as one.
+"""Counting in a KVStore: what is asked of one counter while a call to it is under way goes to it as one.
 
 So a counter that everybody shares costs one call at a time, however many requests there are. The share of
 each is still exact: it gets the value that the counter would have had after it had been added in its turn.
@@ -12,7 +12,7 @@ from specstack.quota.limits import Counter
 from specstack_wire import KVStore, Scope
 
 PATIENCE = 2.0
-"""Seconds that an addition may take; one that hangs would hold up all behind it."""
+"""Seconds that a call may take; one that hangs would hold up all behind it."""
 _LAST = 2.0
 """Seconds that additions under way have at the end."""
 
@@ -20,12 +20,14 @@ _Place = tuple[Scope, str]
 
 
 class _Share(NamedTuple):
+    """What one call adds; 0 only looks."""
+
     by: int
     result: "asyncio.Future[int]"
 
 
 class _Line:
-    """The additions to one counter that wait, and the task that takes them to the store."""
+    """What waits for one counter, and the task that takes it to the store."""
 
     __slots__ = ("task", "waiting")
 
@@ -57,11 +59,7 @@ class Ledger:
 
     async def read(self, counter: Counter) -> int:
         """The counter's value, with all that this process has added. Raises what the store raises."""
-        line = self._lines.get((counter.scope, counter.key))
-        if line is not None and line.task is not None:
-            await asyncio.wait([line.task])
-        value = await self._store.get(counter.scope, counter.key)
-        return 0 if value is None else int(value)
+        return await self._enqueued(counter, 0)
 
     async def aclose(self) -> None:
         """Wait for the additions under way, for a short time."""
@@ -93,10 +91,9 @@ class Ledger:
                 share.result.cancel()
 
     async def _settle(self, counter: Counter, batch: list[_Share]) -> None:
-        total = sum(share.by for share in batch)
         try:
             async with asyncio.timeout(PATIENCE):
-                value = await self._store.incr(counter.scope, counter.key, total, ttl=counter.ttl)
+                value = await self._before(counter, sum(share.by for share in batch))
         except BaseException as error:
             for share in batch:
                 if not share.result.done():
@@ -104,12 +101,18 @@ class Ledger:
             if not isinstance(error, Exception):
                 raise
             return
-        value -= total
         for share in batch:
             value += share.by
             # Who asked may have gone meanwhile; it was counted all the same.
             if not share.result.done():
                 share.result.set_result(value)
+
+    async def _before(self, counter: Counter, total: int) -> int:
+        """Add `total` and give what the counter held before."""
+        if total:
+            return await self._store.incr(counter.scope, counter.key, total, ttl=counter.ttl) - total
+        value = await self._store.get(counter.scope, counter.key)
+        return 0 if value is None else int(value)
 
 
 class _Ended(Exception):

@@ -58,6 +58,18 @@ async def test_reading_sees_what_this_process_has_put() -> None:
     assert await ledger.read(COUNTER) == 9
 
 
+async def test_those_who_only_look_look_together() -> None:
+    store = Memory()
+    store.slow = 0.01
+    store.values[COUNTER.scope, "k"] = 3
+    ledger = Ledger(store)  # type: ignore
+    assert await asyncio.gather(*(ledger.read(COUNTER) for _ in range(20))) == [3] * 20
+    assert (store.read, store.added) == (1, [])
+    # Among those who add, each sees what was added before it.
+    found = await asyncio.gather(ledger.read(COUNTER), ledger.add(COUNTER, 2), ledger.read(COUNTER))
+    assert (found, store.read, store.added) == ([3, 5, 5], 1, [2])
+
+
 async def test_closing_waits_for_what_is_under_way() -> None:
     store = Memory()
     store.slow = 0.05
