@@ -71,8 +71,8 @@ def run_config(
 ) -> RunConfig:
     """Every API, two providers at the loopback server; when `keyed`, for those who bear `KEY`.
 
-    Without `announced` they announce no models, and the first takes registrations that name none. `limits` are
-    those of callers with the key.
+    Without `announced` they announce no models, and the first takes registrations that name none. `limits`
+    are those of callers with the key.
     """
     config: Json = {"base_url": upstream.base_url, "rerank_path": "rerank", "timeout_seconds": 20}
     if not announced:
