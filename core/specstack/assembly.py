@@ -176,7 +176,8 @@ class Application:
         from specstack.quota import gate_of
 
         store = runtime.storage.kv("quota")
-        return gate_of(settings, store, runtime.operations(), errors, runtime.clock)
+        # Windows follow the machine's clock; that of a recording stands still.
+        return gate_of(settings, store, runtime.operations(), errors, SystemClock())
 
     def _fronted(self, app: SpecApp) -> AsgiApp:
         front: AsgiApp = app

@@ -14,7 +14,7 @@ from specstack.routing import Member, RoutingTable
 from specstack.startup import StartupError
 from specstack.storage.registry import DistributionRegistry
 from specstack.storage.stores import Storage
-from specstack_wire import ApiError, Clock, Health, RequestContext, StorageUnavailable
+from specstack_wire import ApiError, Health, RequestContext, StorageUnavailable
 
 HEALTH_LIMIT = 5.0
 """Seconds that a provider may take to say how it is."""
@@ -111,11 +111,6 @@ class Runtime:
             self._apis[name] = load_reference(self.server.apis[name].auto_router)(self)
         return self._apis[name]
 
-    @property
-    def clock(self) -> Clock:
-        """The time that the server goes by."""
-        return self._supplies.clock
-
     # -- what the server is ----------------------------------------------------------------
 
     def served(self) -> list[ApiEntry]:
@@ -148,10 +143,11 @@ class Runtime:
         return self.errors.ROLES[name](message, param=param)
 
     async def health(
-        self, running: Sequence[Running], limit: float = HEALTH_LIMIT
+        self, running: Sequence[Running], limit: float | None = None
     ) -> list[tuple[Running, Health]]:
         """The providers with their health; they are asked at once, each within a limit in seconds."""
-        found = await asyncio.gather(*(_health(one, limit) for one in running))
+        within = HEALTH_LIMIT if limit is None else limit
+        found = await asyncio.gather(*(_health(one, within) for one in running))
         return list(zip(running, found, strict=True))
 
     # -- inside ----------------------------------------------------------------------------

@@ -95,6 +95,14 @@ def post(server: Server, text: str, **fields: Any) -> httpx.Response:
     return httpx.post(server.url + "/v1/chat/completions", json=chat(text, **fields), timeout=20)
 
 
+def until_asked(upstream: LoopbackUpstream, text: bytes) -> None:
+    """Waits until a request with `text` has reached the upstream, and so is under way."""
+    deadline = time.monotonic() + 10
+    while not any(text in one.body for one in upstream.seen):
+        assert time.monotonic() < deadline, "the request did not arrive"
+        time.sleep(0.02)
+
+
 def test_it_says_what_it_serves(server: Server) -> None:
     assert server.said.startswith(f"specstack serves 'remote' at {server.url}\n")
     assert "APIs       inference, inspect, models, providers\n" in server.said
@@ -136,11 +144,11 @@ def test_no_secret_is_said(server: Server) -> None:
     assert "s3cret-canary" not in server.said + server.process.stderr.read() + "".join(bodies)
 
 
-def test_a_request_under_way_is_finished(server: Server) -> None:
+def test_a_request_under_way_is_finished(server: Server, upstream: LoopbackUpstream) -> None:
     found: list[httpx.Response] = []
     asking = Thread(target=lambda: found.append(post(server, "@@hang=0.5@@")))
     asking.start()
-    time.sleep(0.25)
+    until_asked(upstream, b"@@hang=0.5@@")
     code, took = server.stop()
     asking.join()
     assert found[0].status_code == 200
@@ -157,11 +165,11 @@ def test_a_stopping_server_says_so_while_it_finishes(config: Path, upstream: Loo
     config.write_text(CONFIG.replace("grace_seconds: 1", "grace_seconds: 5"))
     server = Server(config, UP=upstream.base_url).ready()
     found: list[httpx.Response] = []
-    asking = Thread(target=lambda: found.append(post(server, "@@hang=1.5@@")))
+    asking = Thread(target=lambda: found.append(post(server, "@@hang=2.5@@")))
     try:
         assert readiness(server) == (200, "")
         asking.start()
-        time.sleep(0.3)
+        until_asked(upstream, b"@@hang=2.5@@")
         server.process.send_signal(signal.SIGTERM)
         time.sleep(0.3)
         # On new connections: it listens still, serves those who come, and is up.
@@ -170,7 +178,7 @@ def test_a_stopping_server_says_so_while_it_finishes(config: Path, upstream: Loo
         assert post(server, "hi").status_code == 200
         asking.join()
         assert found[0].status_code == 200
-        server.process.wait(3)
+        server.process.wait(5)
         with pytest.raises(httpx.ConnectError):
             readiness(server)
     finally:

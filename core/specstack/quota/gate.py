@@ -10,7 +10,7 @@ from specstack.http import Call, ErrorTable
 from specstack.quota.headers import Reading, headers_of, retry_after
 from specstack.quota.ledger import Ledger
 from specstack.quota.limits import Counter, Meter, Rules, Unit
-from specstack_wire import Clock, Scope
+from specstack_wire import Clock, Scope, StorageUnavailable
 
 if TYPE_CHECKING:
     from specstack_api.run_config import QuotaConfig
@@ -93,7 +93,11 @@ class Gate:
         await self._ledger.aclose()
 
     def failed(self, error: BaseException) -> None:
-        """Note that the store did not answer."""
+        """Note that the store did not answer, or what else went wrong."""
+        if not isinstance(error, StorageUnavailable | TimeoutError):
+            # It answers; one counter that is odd must not leave all others uncounted.
+            _log.error("a call could not be counted", exc_info=error)
+            return
         self._paused_until = time.monotonic() + PAUSE
         if not self._failing:
             self._failing = True

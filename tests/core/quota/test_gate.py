@@ -244,9 +244,13 @@ async def test_a_counter_that_holds_no_number_is_no_internal_error(hurried: None
         async def incr(self, *args: Any, **more: Any) -> int:
             raise ValueError("the value of the key 'x' is no integer")
 
-    made = gate(Odd(), OPERATIONS, anonymous=[per("day", requests=1)])
+    store = Odd()
+    made = gate(store, OPERATIONS, anonymous=[per("day", requests=1, tokens=5)])
     await made(call(PLAIN))
     assert made.uncounted == 1
+    reads = store.read
+    await made(call(TELLING))
+    assert store.read == reads + 1  # the others are still asked
 
 
 def test_clients_read_no_hosts_and_the_log_does() -> None:
