@@ -127,8 +127,8 @@ class WriteQueue(Generic[T, R]):
                     self._waiting.append(waiter)
                     await waiter
         except TimeoutError:
-            message = f"The database is behind with keeping {self._what}. Try again later."
-            raise StorageUnavailable(message, headers={"retry-after": "5"}) from None
+            reason = f"the database is behind with keeping {self._what}"
+            raise StorageUnavailable(reason, headers={"retry-after": "5"}) from None
 
     async def settled(self, limit: float) -> None:
         """Have everything written that was put in before; wait at most `limit` seconds."""

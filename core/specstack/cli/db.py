@@ -76,9 +76,9 @@ def _each(config: str, work: "Callable[[SqlBackend], Awaitable[T]]") -> list[T]:
 
     from specstack.cli.loading import load_distribution
     from specstack.startup import StartupError
-    from specstack.storage.sql.base import SqlUnavailable
     from specstack.storage.stores import Storage
     from specstack_server import SERVER
+    from specstack_wire import StorageUnavailable
 
     async def run() -> list[T]:
         read = load_distribution(config)
@@ -87,8 +87,8 @@ def _each(config: str, work: "Callable[[SqlBackend], Awaitable[T]]") -> list[T]:
         for name in storage.sql_backends():
             try:
                 found.append(await work(storage.sql_backend(name)))
-            except SqlUnavailable as error:
-                raise StartupError(f"{read.file}: storage.backends.{name}: {error.detail}") from None
+            except StorageUnavailable as error:
+                raise StartupError(f"{read.file}: storage.backends.{name}: {error.reason}") from None
         return found
 
     try:

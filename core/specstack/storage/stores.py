@@ -32,6 +32,7 @@ class Storage:
         self._migrations = migrations or {}
         self._backends: dict[str, KVBackend] = {}
         self._sql: dict[str, SqlBackend] = {}
+        self._stores: dict[str, set[str]] = {}
 
     def backend_of(self, store: str) -> str:
         """The name of the backend that a store is in."""
@@ -40,6 +41,7 @@ class Storage:
     def kv(self, store: str) -> KVStore:
         """The store of that name. Raises StartupError where its backend's driver is missing."""
         reference = self._reference(store)
+        self._stores.setdefault(reference.backend, set()).add(store)
         return self._backend(reference.backend).namespace(reference.namespace or store)
 
     def sql(self, store: str) -> SqlStore:
@@ -68,6 +70,15 @@ class Storage:
             making = Making(name, known, self._stack.storage.migrate == "at_start")
             self._sql[name] = make_sql_backend(self._stack, name, making)
         return self._sql[name]
+
+    def in_use(self) -> Mapping[str, "KVBackend | SqlBackend"]:
+        """The backends of which anything was asked so far, by name."""
+        every: dict[str, KVBackend | SqlBackend] = {**self._backends, **self._sql}
+        return {name: backend for name, backend in every.items() if backend.in_use}
+
+    def stores_in(self, backend: str) -> set[str]:
+        """The stores that somebody has, of those in a backend."""
+        return self._stores.get(backend, set())
 
     async def aclose(self) -> None:
         """Close every backend."""

@@ -3,9 +3,10 @@
 from collections.abc import Collection
 
 from specstack.startup import StartupError
-from specstack.storage.sql.base import SqlBackend, SqlUnavailable
+from specstack.storage.sql.base import SqlBackend
 from specstack.storage.sql.schema import NewerTables
 from specstack.storage.stores import Storage
+from specstack_wire import StorageUnavailable
 
 
 async def prepare_tables(storage: Storage, file: str, apis: Collection[str]) -> None:
@@ -31,5 +32,5 @@ async def _prepare(backend: SqlBackend, where: str, file: str) -> None:
             raise StartupError(f"{where}: {message}; run: specstack db upgrade {file}")
         if not backend.waits_for_use:
             await backend.upgrade()
-    except SqlUnavailable as error:
-        raise StartupError(f"{where}: {error.detail}") from None
+    except StorageUnavailable as error:
+        raise StartupError(f"{where}: {error.reason}") from None

@@ -25,16 +25,6 @@ TRIES = (0.05, 0.2, 0.5)
 _log = logging.getLogger("specstack.storage")
 
 
-class SqlUnavailable(StorageUnavailable):
-    """A SQL backend does not work. The message is for clients; `detail` is for those who run the server."""
-
-    def __init__(self, backend: str, detail: str) -> None:
-        super().__init__(
-            f"the SQL backend '{backend}' does not work at the moment; the server's log says why"
-        )
-        self.detail = detail
-
-
 @dataclass(frozen=True, slots=True)
 class Making:
     """What a backend is made for: its name, the branches of its tables, whether to bring those up to date."""
@@ -87,12 +77,21 @@ class SqlBackend(ABC):
     # -- for the start and the command line ------------------------------------------------
 
     async def state(self) -> State:
-        """The versions of the tables as they are. Raises SqlUnavailable."""
+        """The versions of the tables as they are. Raises StorageUnavailable."""
         return await self._in_thread(self._state)
 
     async def upgrade(self) -> tuple[str, ...]:
-        """Bring the tables up to date; the revisions that were applied. Raises SqlUnavailable."""
+        """Bring the tables up to date; the revisions that were applied. Raises StorageUnavailable."""
         return await self._in_thread(self._upgrade, limited=False)
+
+    @property
+    def in_use(self) -> bool:
+        """Whether it is open."""
+        return self._engine is not None
+
+    async def ping(self) -> None:
+        """Ask it something small, once. Raises StorageUnavailable."""
+        await self._call(lambda: lambda db: db.exec_driver_sql("SELECT 1").close(), writes=False)
 
     @property
     def waits_for_use(self) -> bool:
@@ -100,7 +99,7 @@ class SqlBackend(ABC):
         return False
 
     async def opened(self) -> None:
-        """Open it if it is not open yet: its tables are up to date then. Raises SqlUnavailable."""
+        """Open it if it is not open yet: its tables are up to date then. Raises StorageUnavailable."""
         if self._engine is not None:
             return
         async with self._opening:
@@ -149,10 +148,10 @@ class SqlBackend(ABC):
             await self.opened()
             executor = self._writers if writes else self._readers
             found = await self._in_thread(lambda: self._run(plan(), writes), executor)
-        except SqlUnavailable as error:
+        except StorageUnavailable as error:
             if not self._failing:
                 self._failing = True
-                _log.error("the SQL backend '%s': %s", self.making.name, error.detail)
+                _log.error("the SQL backend '%s': %s", self.making.name, error.reason)
             raise
         if self._failing:
             self._failing = False
@@ -176,10 +175,10 @@ class SqlBackend(ABC):
         """The result of `work`, with what the database does not allow as one of our errors."""
         try:
             return work()
-        except (ValueError, Conflict, SqlUnavailable):
+        except (ValueError, Conflict, StorageUnavailable):
             raise
         except NewerTables as error:
-            raise SqlUnavailable(self.making.name, str(error)) from None
+            raise StorageUnavailable(str(error)) from None
         except ImportError as error:
             raise self._fault(f"the package {error.name} is missing") from error
         except Exception as error:
@@ -188,8 +187,8 @@ class SqlBackend(ABC):
                 raise self._fault(str(getattr(error, "orig", None) or error)) from error
             raise
 
-    def _fault(self, text: str) -> SqlUnavailable:
-        return SqlUnavailable(self.making.name, self.safe(" ".join(text.split())))
+    def _fault(self, text: str) -> StorageUnavailable:
+        return StorageUnavailable(self.safe(" ".join(text.split())))
 
     def _run(self, work: Work[T], writes: bool) -> T:
         from sqlalchemy.exc import DataError, IntegrityError
@@ -216,7 +215,7 @@ class SqlBackend(ABC):
             raise NewerTables(state, self.making.branches)
         if state.missing:
             if not self.making.migrate:
-                raise SqlUnavailable(self.making.name, f"its tables {state.behind(self.making.branches)}")
+                raise StorageUnavailable(f"its tables {state.behind(self.making.branches)}")
             self._upgrade()
         return self.connected()
 
