@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from importlib import import_module, resources
 from typing import TYPE_CHECKING, Any
 
+from specstack import logs
+from specstack.access_log import NAME, AccessLog, Lines
 from specstack.auth import auth_provider
 from specstack.auth.hook import authentication
 from specstack.config import RunConfig, load_reference
@@ -59,6 +61,7 @@ class Application:
         self._runtime: Runtime | None = None
         self._http: SpecApp | None = None
         self._front: AsgiApp | None = None
+        self._lines: Lines | None = None
 
     @property
     def runtime(self) -> Runtime:
@@ -106,6 +109,9 @@ class Application:
         if self._auth is not None:
             await self._auth.stop()
         await runtime.stop()
+        if self._lines is not None:
+            self._lines.stop()
+            self._lines = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, or the lifespan."""
@@ -150,7 +156,12 @@ class Application:
                 body_limit=settings.body_limit_bytes,
                 request_timeout=settings.request_timeout_seconds,
                 hooks=(*authenticating, *admission(runtime)),
-                observers=(*self._observers(), observing_kept(runtime)),
+                observers=(
+                    *runtime.telemetry.observers,
+                    *self._observers(),
+                    observing_kept(runtime),
+                    *self._access_log(runtime),
+                ),
             ),
             documents=_documents(self.server.openapi),
             startup=_nothing,
@@ -171,6 +182,15 @@ class Application:
 
             front = Validated(app, _documents(self.server.openapi)[BUNDLE_PATH])
         return front if self._cors is None else Cors(front, self._cors)
+
+    def _access_log(self, runtime: Runtime) -> tuple[ObserverFor, ...]:
+        """What notes every call, if this process has set up its log so."""
+        style = logs.style()
+        if style is None or not logging.getLogger(NAME).isEnabledFor(logging.INFO):
+            return ()
+        lines = self._lines = Lines()
+        runtime.telemetry.meters.watch("log_dropped", lambda: [((), float(lines.dropped))])
+        return (AccessLog(lines, style).observer_for,)
 
 
 def build(

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from specstack.config_schema import check, close_to
 from specstack.config_server import server_faults
 from specstack.config_values import Fault, Substituted, place, shown_path, substitute
-from specstack.descriptors import GeneratedServer, ProviderSpec
+from specstack.descriptors import GeneratedServer, ProviderSpec, TelemetrySpec
+from specstack.log_format import unknown_category
 from specstack.positions import Map, Seq, YamlError, line_of, load
 from specstack.positions import Path as KeyPath
 from specstack.startup import ConfigError
@@ -91,6 +92,7 @@ def read_config(text: str, file: str, server: GeneratedServer, env: Mapping[str,
     providers = reading.providers()
     if stack is not None:
         reading.check_server(stack)
+        reading.check_logging(stack)
     found = {
         *values.faults,
         *map(values.with_variable, (*faults, *reading.faults, *storage_faults(values.root))),
@@ -137,6 +139,14 @@ class _Reading:
     def check_server(self, stack: "StackConfig") -> None:
         for path, message in server_faults(stack.server):
             self._fault(path, message)
+
+    def check_logging(self, stack: "StackConfig") -> None:
+        if self._server.telemetry is None:
+            return
+        spec: TelemetrySpec = load_reference(self._server.telemetry)
+        for name in stack.logging.categories or {}:
+            if name not in spec.categories:
+                self._fault(("logging", "categories", name), unknown_category(name, spec.categories))
 
     def _line(self, path: KeyPath) -> int:
         return line_of(self._values.root, path)

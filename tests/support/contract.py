@@ -85,6 +85,7 @@ def run_config(upstream: LoopbackUpstream, announced: bool = True, keyed: bool =
         # What was created can be fetched, whether that was asked for or not.
         "stores": {"inference": {"mode": "all"}},
     }
+    document["telemetry"] = {"prometheus": True}
     if keyed:
         document["server"] = {"auth": {"provider_config": {"type": "api_keys", "plain_keys": KEY}}}
     return read_config(json.dumps(document), "contract.yaml", SERVER, {})
