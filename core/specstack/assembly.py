@@ -17,7 +17,7 @@ from specstack.http.app import BUNDLE_PATH
 from specstack.http.cors import Cors, CorsRules
 from specstack.http.dispatch import AsgiApp, Receive, Scope
 from specstack.http.reply import Send
-from specstack.keeping import admission, observing_kept
+from specstack.keeping import admission, observing_kept, watch_kept
 from specstack.recorder.modes import mode_of
 from specstack.resolver import Supplies
 from specstack.runtime import Runtime
@@ -148,6 +148,7 @@ class Application:
         _warm(runtime.operations())
         settings = self.config.stack.server
         errors = ErrorTable.from_module(import_module(self.server.errors))
+        watch_kept(runtime)
         authenticating = () if self._auth is None else (authentication(self._auth, errors),)
         return build_app(
             routers,

@@ -67,14 +67,14 @@ def test_libraries_are_quiet_below_debug(
     assert [effective(f"specstack{name}") for name in ("", ".http", ".new.part")] == (
         [ours] * 3 if categories else [ours, effective("specstack.http"), ours]
     )
-    assert [effective(name) for name in ("library", "uvicorn", "aiohttp.client")] == [libraries] * 3
+    assert [effective(name) for name in ("library", "uvicorn", "psycopg.pool")] == [libraries] * 3
     if categories:
         assert effective("specstack.access") == access
 
 
 def test_a_category_has_its_own_level_with_the_libraries_in_it() -> None:
-    set_up(level="warning", levels={"upstream": "debug", "http": "error", "access": "info"})
-    assert effective("specstack.upstream") == effective("aiohttp.client") == "debug"
+    set_up(level="warning", levels={"storage": "debug", "http": "error", "access": "info"})
+    assert effective("specstack.storage") == effective("psycopg.pool") == "debug"
     assert effective("specstack.http.anything") == "error"
     assert effective("specstack.access") == "info"
     assert effective("specstack") == effective("specstack.auth") == effective("other") == "warning"

@@ -32,7 +32,12 @@ def application(upstream: str, **telemetry: Any) -> Application:
                 }
             ]
         },
-        "storage": {"backends": {"kv_default": {"type": "kv_sqlite", "db_path": fresh_file()}}},
+        "storage": {
+            "backends": {
+                "kv_default": {"type": "kv_sqlite", "db_path": fresh_file()},
+                "sql_default": {"type": "sql_sqlite", "db_path": fresh_file()},
+            }
+        },
         "telemetry": telemetry,
     }
     return build(read_config(json.dumps(document), "told.yaml", SERVER, {}))

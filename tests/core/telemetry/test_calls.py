@@ -168,6 +168,21 @@ def test_the_process_itself(client: httpx.Client) -> None:
     assert page.values("process_unix_file_descriptor_count")[()] > 3
 
 
+def test_calls_that_are_kept(client: httpx.Client) -> None:
+    client.post(PATH, json=chat(store=True))
+    found: dict[Any, float] = {}
+    for _ in range(100):
+        page = Page(client)
+        found = page.values("specstack_records_total", "specstack_service", "specstack_outcome")
+        if found["stored_completions", "written"]:
+            break
+    kinds = ("written", "dropped", "refused", "lost")
+    assert found == {("stored_completions", kind): float(kind == "written") for kind in kinds}
+    assert page.values("specstack_records_waiting", "specstack_service") == {"stored_completions": 0}
+    assert page.values("specstack_records_waiting_size_bytes")[()] == 0
+    assert page.values("specstack_records_failures_total")[()] == 0
+
+
 def test_off_it_is_not_there(upstream: LoopbackUpstream) -> None:
     with told(upstream) as client:
         reply = client.get("/metrics")
