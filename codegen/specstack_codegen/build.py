@@ -10,6 +10,7 @@ from specstack_codegen.build_context import Context
 from specstack_codegen.build_operations import build_operation
 from specstack_codegen.build_parts import build_errors, build_providers, build_resources, build_services
 from specstack_codegen.build_storage import build_storage
+from specstack_codegen.build_telemetry import build_telemetry
 from specstack_codegen.bundle import COMMON, Spec
 from specstack_codegen.ir import PROVIDER_MODES, Api, Hook, Ir, Operation, Param, Resource, Schema, Service
 from specstack_codegen.registrations import with_registrations
@@ -61,6 +62,7 @@ def build_ir(spec: Spec, package: str) -> Ir:
         config=_config(context, resources, operations),
         storage=build_storage(spec.storage),
         deviations=plain(spec.deviations) if spec.deviations else None,
+        telemetry=build_telemetry(spec.telemetry),
         sources=dict(sorted(spec.sources.items())),
         errors_module=f"{package if errors else CORE_PACKAGE}_api.errors",
     )

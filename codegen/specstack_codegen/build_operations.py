@@ -74,6 +74,7 @@ def build_operation(context: Context, api: str, path: str, method: str, item: Ma
         access=_access(node),
         record=_record(node),
         usage=_usage(node),
+        genai=_genai(node),
         refusals=tuple(node.seq("x-refusals")),
         idempotent=bool(node.get("x-idempotent")),
         pagination=Pagination(**plain(node.map("x-pagination"))) if "x-pagination" in node else None,
@@ -247,6 +248,10 @@ def _usage(node: Map) -> Usage | None:
     spec = node.map("x-usage")
     ways = {name: tuple(spec.text(name).split(".")) if name in spec else () for name in ("input", "output")}
     return Usage(**ways)
+
+
+def _genai(node: Map) -> str | None:
+    return node.map("x-telemetry").text("genai") or None
 
 
 def _failures(context: Context, node: Map) -> tuple[Failure, ...]:

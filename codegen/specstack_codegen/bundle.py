@@ -20,7 +20,7 @@ from specstack_codegen.source import Map, Position, Seq, SpecError, SpecErrors, 
 from specstack_codegen.walk import METHODS, Node, walk
 
 OPENAPI_VERSION = "3.2.0"
-TABLES = ("resources", "services", "errors", "config", "deviations", "settings", "storage")
+TABLES = ("resources", "services", "errors", "config", "deviations", "settings", "storage", "telemetry")
 """The files that a spec folder may have beside its OpenAPI documents and providers."""
 COMMON = "common"
 
@@ -48,6 +48,7 @@ class Spec:
     deviations: Map | None = None
     settings: Map = field(default_factory=Map)
     storage: Map = field(default_factory=Map)
+    telemetry: Map = field(default_factory=Map)
     sources: dict[str, str] = field(default_factory=dict[str, str])
     files: dict[str, Map] = field(default_factory=dict[str, Map])
     faults: list[SpecError] = field(default_factory=list[SpecError])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from specstack_codegen.ir_storage import Storage
+from specstack_codegen.ir_telemetry import Telemetry
 from specstack_codegen.source import Position
 
 Schema = Mapping[str, Any]
@@ -205,6 +206,7 @@ class Operation:
     access: Access | None
     record: Record | None
     usage: Usage | None
+    genai: str | None
     refusals: tuple[str, ...]
     idempotent: bool
     pagination: Pagination | None
@@ -402,6 +404,7 @@ class Ir:
     config: Schema | None
     storage: Storage
     deviations: Schema | None
+    telemetry: Telemetry | None
     sources: Mapping[str, str]
     errors_module: str
 

@@ -18,6 +18,7 @@ from specstack_codegen.lint_rules import (
     serving,
     shapes,
     storage,
+    telemetry,
     unions,
 )
 from specstack_codegen.lint_rules.registry import RULES
@@ -38,6 +39,7 @@ RULE_MODULES = (
     providers,
     storage,
     examples,
+    telemetry,
 )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from importlib import import_module, resources
 from typing import TYPE_CHECKING, Any
 
+from specstack import logs
+from specstack.access_log import NAME, AccessLog, Lines
 from specstack.auth import auth_provider
 from specstack.auth.hook import authentication
 from specstack.config import RunConfig, load_reference
@@ -15,7 +17,7 @@ from specstack.http.app import BUNDLE_PATH
 from specstack.http.cors import Cors, CorsRules
 from specstack.http.dispatch import AsgiApp, Receive, Scope
 from specstack.http.reply import Send
-from specstack.keeping import admission, observing_kept
+from specstack.keeping import admission, observing_kept, watch_kept
 from specstack.recorder.modes import mode_of
 from specstack.resolver import Supplies
 from specstack.runtime import Runtime
@@ -61,6 +63,7 @@ class Application:
         self._http: SpecApp | None = None
         self._front: AsgiApp | None = None
         self._gate: Gate | None = None
+        self._lines: Lines | None = None
 
     @property
     def runtime(self) -> Runtime:
@@ -115,6 +118,9 @@ class Application:
         if self._gate is not None:
             await self._gate.aclose()
         await runtime.stop()
+        if self._lines is not None:
+            self._lines.stop()
+            self._lines = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, or the lifespan."""
@@ -151,8 +157,9 @@ class Application:
         _warm(runtime.operations())
         settings = self.config.stack.server
         errors = ErrorTable.from_module(import_module(self.server.errors))
+        watch_kept(runtime)
         hooks: list[Hook] = []
-        observers = [*self._observers(), observing_kept(runtime)]
+        observers = [*runtime.telemetry.observers, *self._observers(), observing_kept(runtime)]
         if self._auth is not None:
             hooks.append(authentication(self._auth, errors))
         self._gate = self._quota(runtime, errors)
@@ -162,6 +169,7 @@ class Application:
             hooks.append(self._gate)
             observers.append(token_counter(self._gate))
         hooks += admission(runtime)
+        observers += self._access_log(runtime)
         return build_app(
             routers,
             settings=HttpSettings(
@@ -201,6 +209,15 @@ class Application:
 
             front = Validated(app, _documents(self.server.openapi)[BUNDLE_PATH])
         return front if self._cors is None else Cors(front, self._cors)
+
+    def _access_log(self, runtime: Runtime) -> tuple[ObserverFor, ...]:
+        """What notes every call, if this process has set up its log so."""
+        style = logs.style()
+        if style is None or not logging.getLogger(NAME).isEnabledFor(logging.INFO):
+            return ()
+        lines = self._lines = Lines()
+        runtime.telemetry.meters.watch("log_dropped", lambda: [((), float(lines.dropped))])
+        return (AccessLog(lines, style).observer_for,)
 
 
 def build(

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from specstack.config_schema import check, close_to
 from specstack.config_server import server_faults
 from specstack.config_values import Fault, Substituted, place, shown_path, substitute
-from specstack.descriptors import GeneratedServer, Operation, ProviderSpec
+from specstack.descriptors import GeneratedServer, Operation, ProviderSpec, TelemetrySpec
+from specstack.log_format import unknown_category
 from specstack.positions import Map, Seq, YamlError, line_of, load
 from specstack.positions import Path as KeyPath
 from specstack.startup import ConfigError
@@ -92,6 +93,7 @@ def read_config(text: str, file: str, server: GeneratedServer, env: Mapping[str,
     providers = reading.providers()
     if stack is not None:
         reading.check_server(stack)
+        reading.check_logging(stack)
     found = {
         *values.faults,
         *map(values.with_variable, (*faults, *reading.faults, *storage_faults(values.root))),
@@ -139,6 +141,14 @@ class _Reading:
         known = partial(all_operations, self._server)
         for path, message in server_faults(stack.server, known, self._values.expansions):
             self._fault(path, message)
+
+    def check_logging(self, stack: "StackConfig") -> None:
+        if self._server.telemetry is None:
+            return
+        spec: TelemetrySpec = load_reference(self._server.telemetry)
+        for name in stack.logging.categories or {}:
+            if name not in spec.categories:
+                self._fault(("logging", "categories", name), unknown_category(name, spec.categories))
 
     def _line(self, path: KeyPath) -> int:
         return line_of(self._values.root, path)

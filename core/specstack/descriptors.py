@@ -109,7 +109,8 @@ class UsageSpec:
 class Operation:
     """One operation of the spec. `id` is the operationId, `name` the Python method.
 
-    `public` (no credentials needed) and `access` are for hooks that decide who may call it.
+    `public` (no credentials needed) and `access` are for hooks that decide who may call it. `genai` is what
+    OpenTelemetry's conventions call it, if it asks a model.
     """
 
     id: str
@@ -131,6 +132,7 @@ class Operation:
     access: Access | None = None
     record: Record | None = None
     usage: UsageSpec | None = None
+    genai: str | None = None
     deprecated: bool = False
 
 
@@ -198,6 +200,52 @@ class SqlTable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetricSpec:
+    """An instrument. `attributes` maps the runtime's keys to attribute names.
+
+    `prometheus` is its name in Prometheus' text form. `buckets` are upper bounds; histograms alone have them.
+    """
+
+    name: str
+    prometheus: str
+    kind: Literal["counter", "updown", "gauge", "histogram"]
+    unit: str
+    description: str
+    attributes: Mapping[str, str] = field(default_factory=dict[str, str])
+    buckets: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanSpec:
+    """A span. Of `names` the first counts whose `{keys}` all are known of a call."""
+
+    kind: Literal["server", "client", "internal"]
+    names: tuple[str, ...]
+    attributes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogCategory:
+    """A part of the log with a level of its own. `loggers` are ours, `libraries` those of other packages.
+
+    `default` is the level that it has unless a run config names it; None means the level of the whole log.
+    """
+
+    loggers: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    default: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetrySpec:
+    """What a server tells of itself, by the keys that the runtime uses."""
+
+    categories: Mapping[str, LogCategory]
+    metrics: Mapping[str, MetricSpec]
+    spans: Mapping[str, SpanSpec]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratedServer:
     """Everything that a generated server package hands to the runtime.
 
@@ -206,6 +254,7 @@ class GeneratedServer:
     (a mapping of (api, provider type) to `ProviderSpec`); `errors` the module with the error classes, roles
     and envelopes; `openapi` the package that holds openapi.json and openapi-3.1.json. `sql_tables` are the
     tables of SQL stores, `migrations` the package with the Alembic revisions of each API that has some.
+    `telemetry` is the `module:name` of the `TelemetrySpec`, if the spec has one.
     """
 
     apis: Mapping[str, ApiEntry]
@@ -216,3 +265,4 @@ class GeneratedServer:
     openapi: str
     sql_tables: tuple[SqlTable, ...] = ()
     migrations: Mapping[str, str] = field(default_factory=dict[str, str])
+    telemetry: str | None = None

@@ -77,6 +77,11 @@ class Route(Generic[P]):
     provider_resource_id: str
     entry: Entry | None
 
+    @property
+    def resource_id(self) -> str | None:
+        """The table's own id of the resource, by whatever name it was asked for."""
+        return None if self.entry is None else self.entry.identifier
+
 
 @dataclass(frozen=True, slots=True)
 class Member(Generic[P]):

@@ -1,6 +1,6 @@
 """Calls that core services keep, as the operations say with `x-record`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol, runtime_checkable
 
 from specstack.descriptors import Operation
@@ -49,6 +49,27 @@ def observing_kept(runtime: Runtime) -> ObserverFor:
         return keeper.recorder(op)
 
     return observer_for
+
+
+def watch_kept(runtime: Runtime) -> None:
+    """Metrics of what becomes of kept calls, read whenever somebody asks."""
+    counts = {name: keeper.counts for name, keeper in keepers(runtime).items()}
+    meters = runtime.telemetry.meters
+
+    def outcomes() -> Iterator[tuple[tuple[str, str], float]]:
+        for name, one in counts.items():
+            yield (name, "written"), one.written
+            yield (name, "dropped"), one.dropped
+            yield (name, "refused"), one.refused
+            yield (name, "lost"), one.lost
+
+    def each(read: Callable[[QueueCounts], int]) -> Callable[[], Iterator[tuple[tuple[str], float]]]:
+        return lambda: (((name,), read(one)) for name, one in counts.items())
+
+    meters.watch("kept", outcomes, "service", "outcome")
+    meters.watch("kept_waiting", each(lambda one: one.rows), "service")
+    meters.watch("kept_waiting_size", each(lambda one: one.size), "service")
+    meters.watch("kept_failures", each(lambda one: one.failures), "service")
 
 
 def admission(runtime: Runtime) -> tuple[Hook, ...]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from specstack.recorder.recorder import Recorder
 
 T = TypeVar("T")
+Around = Callable[[Upstream, UpstreamSettings], Upstream]
 
 START_LIMIT = 120.0
 """Seconds that a provider may take to be created and started; loading weights is the slowest case."""
@@ -97,14 +98,18 @@ async def start(
     siblings: Mapping[str, Any],
     kv: KVStore,
     limit: float = START_LIMIT,
+    around: Around | None = None,
 ) -> Running:
-    """Import, create, check and start a provider. Raises StartupError with one line."""
+    """Import, create, check and start a provider. Raises StartupError with one line.
+
+    `around` wraps the clients of other servers that the provider opens.
+    """
     create = _creator(one)
     deps = Deps(
         provider_id=one.provider_id,
         apis=apis,
         siblings=Siblings(siblings, one.provider_id),
-        upstream=supplies.upstream(one.provider_id),
+        upstream=_opener(supplies.upstream(one.provider_id), around),
         ids=supplies.ids,
         clock=supplies.clock,
         log=logging.getLogger(f"specstack.providers.{one.provider_id}"),
@@ -137,6 +142,12 @@ async def stop(running: Running, limit: float = STOP_LIMIT) -> None:
         _log.warning("%s did not stop within %g s", name, limit)
     except Exception:
         _log.exception("%s failed to stop", name)
+
+
+def _opener(
+    opened: Callable[[UpstreamSettings], Upstream], around: Around | None
+) -> Callable[[UpstreamSettings], Upstream]:
+    return opened if around is None else lambda settings: around(opened(settings), settings)
 
 
 def _creator(one: ConfiguredProvider) -> Callable[..., Awaitable[Any]]:

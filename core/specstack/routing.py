@@ -95,6 +95,7 @@ class RoutingTable(Generic[R, P]):
             route = await self._resolve_unknown(identifier, param)
         if requires and route.entry is not None:
             self._check(route.entry, identifier, requires, param)
+        ctx.served = route
         return route
 
     async def get(self, ctx: RequestContext, identifier: str, *, param: str | None = None) -> R:

@@ -14,6 +14,7 @@ from specstack.routing import Member, RoutingTable
 from specstack.startup import StartupError
 from specstack.storage.registry import DistributionRegistry
 from specstack.storage.stores import Storage
+from specstack.telemetry.setup import Telemetry
 from specstack_wire import ApiError, Clock, Health, Ids, RequestContext, StorageUnavailable
 
 HEALTH_LIMIT = 5.0
@@ -39,6 +40,7 @@ class Runtime:
         self.running: list[Running] = []
         self.phase: Literal["starting", "running", "stopping"] = "starting"
         self.storage = Storage(config.stack, server.sql_tables, server.migrations)
+        self.telemetry = Telemetry(config, server)
         self._supplies = supplies
         self._providers: dict[str, dict[str, Any]] = {}
         self._tables: dict[str, RoutingTable[Any, Any]] = {}
@@ -51,6 +53,7 @@ class Runtime:
         """Start the providers in order and fill the tables. Raises StartupError, after stopping what ran."""
         runtime = cls(config, server, supplies)
         try:
+            runtime.telemetry.start()
             for one in start_order(config, server):
                 await runtime._start(one)
             runtime._register_configured()
@@ -80,6 +83,7 @@ class Runtime:
                 await service.aclose()
         await self._supplies.upstreams.aclose()
         await self.storage.aclose()
+        await self.telemetry.stop()
 
     # -- what generated routers and services ask for ---------------------------------------
 
@@ -179,7 +183,9 @@ class Runtime:
         apis.update((name, self.api(name)) for name in spec.optional if self._can_serve(name))
         siblings = self._providers.setdefault(one.api, {})
         kv = self.storage.kv("providers").namespace(one.api).namespace(one.provider_id)
-        running = await start(one, self.server.apis[one.api], self._supplies, apis, siblings, kv)
+        running = await start(
+            one, self.server.apis[one.api], self._supplies, apis, siblings, kv, around=self.telemetry.around
+        )
         self.running.append(running)
         siblings[one.provider_id] = running.provider
         for name in self.server.apis[one.api].routed_by:

@@ -19,12 +19,16 @@ class Tokens(NamedTuple):
 
 
 class UsageReader:
-    """Finds the token counts that an operation's replies or events hold, where its spec says."""
+    """Finds the token counts that an operation's replies or events hold, where its spec says.
 
-    __slots__ = ("_begin", "_spec")
+    Bytes without `hint` in them hold none, which is quicker to see than to read.
+    """
+
+    __slots__ = ("_begin", "_spec", "hint")
 
     def __init__(self, spec: UsageSpec) -> None:
         self._spec = spec
+        self.hint = b'"' + spec.input[0].encode() + b'"'
         # Inside of a string the quotes have a backslash before them, so only a key looks like this.
         self._begin = re.compile(b'"' + re.escape(spec.input[0].encode()) + rb'"\s*:\s*')
 

@@ -7,7 +7,7 @@ is re-exported here.
 from specstack_wire.base import MISSING, ApiModel, ClosedModel, JsonInt, given, is_given, tag_of
 from specstack_wire.callouts import DIRECT, CallOuts
 from specstack_wire.codec import codec_of
-from specstack_wire.context import Cancellation, Principal, RequestContext
+from specstack_wire.context import Cancellation, Principal, RequestContext, Served
 from specstack_wire.errors import (
     ApiError,
     OperationNotSupported,
@@ -55,6 +55,7 @@ __all__ = [
     "Request",
     "RequestContext",
     "Scope",
+    "Served",
     "SqlStore",
     "StorageUnavailable",
     "Stream",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 
 @dataclass(slots=True, frozen=True)
@@ -38,13 +38,31 @@ class Cancellation:
             self._callbacks.append(callback)
 
 
-@dataclass(slots=True)
+class Served(Protocol):
+    """Who serves a call: a provider, and the resource under the ids of the server's table and the provider.
+
+    `resource_id` is None where the table does not have the resource.
+    """
+
+    @property
+    def provider_id(self) -> str: ...
+
+    @property
+    def provider_resource_id(self) -> str: ...
+
+    @property
+    def resource_id(self) -> str | None: ...
+
+
+@dataclass(slots=True, weakref_slot=True)
 class RequestContext:
     """The caller's side of a call, handed explicitly to every Protocol method, lookup and store.
 
     `deadline` is in Unix seconds. `headers` holds only headers that may travel on. `provider_data`
-    is the per-request data for providers (credentials): it must never be logged. All but
-    `cancellation` survives `dump` and `load`, so that a job runs as its owner.
+    is the per-request data for providers (credentials): it must never be logged. `trace` is the call's
+    place in a trace, as W3C's `traceparent`; `tracestate` is one of the headers. `served` is noted when the
+    call has found its provider. All but `cancellation` and `served` survives `dump` and `load`, so that a job
+    runs as its owner.
     """
 
     request_id: str
@@ -57,6 +75,7 @@ class RequestContext:
     trace: str | None = None
     idempotency_key: str | None = None
     cancellation: Cancellation = field(default_factory=Cancellation, compare=False, repr=False)
+    served: Served | None = field(default=None, compare=False, repr=False)
 
     def dump(self) -> dict[str, Any]:
         """A JSON-ready form. It contains the provider data: store it as a secret."""

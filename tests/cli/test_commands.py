@@ -208,6 +208,7 @@ def test_every_distribution_reads_with_and_without_its_variables(name: str, full
     env = dict.fromkeys(switches, "http://upstream.example/v1")
     if "POSTGRES_URL" in env:
         env["POSTGRES_URL"] = "postgresql://db.example/d"
+    env |= dict.fromkeys(re.findall(r"\$\{env\.(\w+):=false\}", text), "true")
     config = read_config(text, str(path), SERVER, env if full else {})
     assert config.stack.distro_name == name
     if name == "starter":

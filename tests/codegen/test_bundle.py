@@ -75,7 +75,7 @@ def test_the_other_files_are_read(toys: Spec) -> None:
             "providers/play/inline_toy_box.yaml",
         ),
         *("config.yaml", "deviations.yaml", "errors.yaml"),
-        *("resources.yaml", "services.yaml", "settings.yaml", "storage.yaml"),
+        *("resources.yaml", "services.yaml", "settings.yaml", "storage.yaml", "telemetry.yaml"),
     }
     assert all(len(digest) == 64 for digest in toys.sources.values())
 

@@ -178,12 +178,34 @@ GALLERY: dict[str, tuple[str, Mapping[str, str], list[str]]] = {
         ["4: server.prot: unknown key; did you mean 'port'?"],
     ),
     "a key of a later issue": (
-        HEAD + "providers: {}\ntelemetry: {}\n",
+        HEAD + "providers: {}\nvector_stores: {}\n",
         {},
         [
-            "4: telemetry: unknown key; there are: apis, distro_name, logging, providers, "
-            "registered_resources, server, storage, version"
+            "4: vector_stores: unknown key; there are: apis, distro_name, logging, providers, "
+            "registered_resources, server, storage, telemetry, version"
         ],
+    ),
+    "a log category that there is not": (
+        HEAD + "providers: {}\nlogging: {categories: {upstreams: debug, http: verbose}}\n",
+        {},
+        [
+            "4: logging.categories.http: must be 'debug', 'info', 'warning' or 'error'",
+        ],
+    ),
+    "a log category by a near name": (
+        HEAD + "providers: {}\nlogging:\n  categories:\n    upstreams: debug\n",
+        {},
+        ["6: logging.categories.upstreams: there is no log category 'upstreams'; did you mean 'upstream'?"],
+    ),
+    "an endpoint without a scheme": (
+        HEAD + "providers: {}\ntelemetry: {endpoint: 'localhost:4318'}\n",
+        {},
+        ["4: telemetry.endpoint: must match the pattern ^https?://[^/]"],
+    ),
+    "more than everything": (
+        HEAD + "providers: {}\ntelemetry: {sample_ratio: 1.5}\n",
+        {},
+        ["4: telemetry.sample_ratio: must be at most 1.0"],
     ),
     "text for a number": (
         HEAD + "providers: {}\nserver: {port: http}\n",

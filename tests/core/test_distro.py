@@ -317,3 +317,25 @@ def test_an_image_has_the_drivers_of_the_storage_that_its_run_config_names(tmp_p
     assert build.extras == ("redis",)
     locked = needed(read_lock(find_lock()), requirements_of(build.extras))
     assert {"redis", "pydantic"} <= {one.name for one in locked}
+
+
+@pytest.mark.parametrize(
+    ("telemetry", "extras"),
+    [
+        ("{traces: true}", ("telemetry",)),
+        ("{metrics: '${env.SEND:=true}'}", ("telemetry",)),
+        ("{metrics: '${env.SEND}'}", ("telemetry",)),
+        ("{traces: '${env.SEND:=false}', metrics: '${env.COLLECTOR:+true}'}", ()),
+        ("{prometheus: true}", ()),
+    ],
+)
+def test_an_image_can_send_what_its_run_config_sends(
+    tmp_path: Path, telemetry: str, extras: tuple[str, ...]
+) -> None:
+    config = tmp_path / "own.yaml"
+    config.write_text(f"version: 2\ndistro_name: own\nproviders: {{}}\ntelemetry: {telemetry}\n")
+    build = load_build(Distribution("own", config), SERVER)
+    assert build.extras == extras
+    locked = {one.name for one in needed(read_lock(find_lock()), requirements_of(build.extras))}
+    packages = {"opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"}
+    assert (packages & locked) == (packages if extras else set())

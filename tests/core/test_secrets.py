@@ -1,16 +1,20 @@
 """Canaries in every place that holds a secret: none may sing in logs, errors, replies, start-up messages."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from core.test_serving import Server
 from specstack.auth.keys import hash_of
+from support.collector import Collector
 from support.loopback_upstream import LoopbackUpstream
+from support.serving import serving
 
 CALLER, HASHED = "sk-canary-caller-000001", "sk-canary-hashed-000002"
 UPSTREAM, HEADER, USERINFO = "canary-upstream-3", "canary-header-4", "canary-userinfo-5"
@@ -20,7 +24,13 @@ ENV = {"CALLERS": CALLER, "UPSTREAM_KEY": UPSTREAM}
 CONFIG = f"""
 version: 2
 distro_name: secrets
-logging: {{level: debug}}
+logging: {{level: debug, format: "${{env.STYLE:=text}}"}}
+telemetry:
+  prometheus: true
+  traces: ${{env.COLLECTOR:+true}}
+  metrics: ${{env.COLLECTOR:+true}}
+  endpoint: ${{env.COLLECTOR}}
+  capture_content: ${{env.CAPTURE:=false}}
 providers:
   inference:
     - provider_id: up
@@ -51,16 +61,24 @@ def sings(text: str) -> list[str]:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def collector() -> Iterator[Collector]:
+    with Collector.running() as running:
+        yield running
+
+
+@pytest.fixture
+def server(tmp_path: Path, request: pytest.FixtureRequest, collector: Collector) -> Iterator[Server]:
     path = tmp_path / "run.yaml"
     path.write_text(CONFIG)
+    env = {**ENV, "STYLE": request.param, "COLLECTOR": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
     with LoopbackUpstream.running() as upstream:
-        found = Server(path, UP=upstream.base_url, **ENV).ready()
+        found = Server(path, UP=upstream.base_url, **env).ready()
         yield found
         found.end()
 
 
-def test_no_reply_and_no_log_holds_a_secret(server: Server) -> None:
+@pytest.mark.parametrize("server", ["text", "json"], indirect=True)
+def test_no_reply_no_log_no_trace_and_no_metric_holds_a_secret(server: Server, collector: Collector) -> None:
     def chat(model: str, **more: object) -> dict[str, object]:
         return {"model": model, "messages": [{"role": "user", "content": "hi"}], **more}
 
@@ -73,9 +91,10 @@ def test_no_reply_and_no_log_holds_a_secret(server: Server) -> None:
             get(server.url + "/v1/providers/gone", headers=KEY),
             get(server.url + "/v1/models", headers=KEY),
             get(server.url + "/v1/inspect/routes", headers={"x-api-key": HASHED}),
-            get(server.url + "/openapi.json", headers=KEY),
+            get(server.url + "/openapi.json?api_key=" + TYPED, headers=KEY),
             post(path, json=chat("up/echo"), headers={**KEY, **data}),
-            post(path, json=chat("up/echo", stream=True), headers={**KEY, **data}),
+            post(path, json=chat("up/echo", stream=True), headers={**KEY, **data, "cookie": TYPED}),
+            get(server.url + "/metrics", headers=KEY),
         ]
         wrong = [
             get(server.url + "/v1/models", headers={"authorization": f"Bearer {WRONG}"}),
@@ -89,15 +108,67 @@ def test_no_reply_and_no_log_holds_a_secret(server: Server) -> None:
             get(server.url + "/v1/models", headers={"host": "evil.example", **KEY}),
         ]
     statuses = [reply.status_code for reply in allowed + wrong]
-    assert statuses == [200] * 7 + [401, 401, 401, 502, 404, 400, 400, 404, 421]
+    assert statuses == [200] * 8 + [401, 401, 401, 502, 404, 400, 400, 404, 421]
     config = allowed[0].json()["data"][0]["config"]
     assert (config["api_key"], config["headers"]) == ("********", {"x-secret": "********"})
     server.stop()
     assert server.process.stderr is not None
     log = server.process.stderr.read()
-    assert log.count("specstack.auth: request req_") == 3, "refusals are in the log"
+    assert len(re.findall(r"specstack\.auth\W.*request req_", log)) == 3, "refusals are in the log"
+    assert len(re.findall(r"specstack\.access\W.* 502\W", log)) == 1, "so are calls"
+    assert b"gone" in b"".join(collector.raw) and len(collector.spans()) > 15, "and spans are sent"
+    assert not any(b"canary" in raw for raw in collector.raw)
     said = [server.said, log, *(reply.text + repr(reply.headers) for reply in allowed + wrong)]
     assert [sings(text) for text in said] == [[]] * len(said)
+
+
+async def telltale(scope: Any, receive: Any, send: Any) -> None:
+    """A server that answers with an error which repeats all that it was told, in each way that there is."""
+    while (await receive()).get("more_body"):
+        pass
+    told = json.dumps({name.decode(): value.decode() for name, value in scope["headers"]})
+    error = json.dumps({"error": {"message": f"Incorrect: {told}", "code": told, "param": told}})
+    status, media, body = {
+        "/401": (401, "application/json", error),
+        "/500": (500, "text/plain", f"Traceback: {told}"),
+        "/200": (200, "application/json", f'{{"broken": {told}'),
+        "/sse": (200, "text/event-stream", f"data: {error}\n\n"),
+    }[scope["path"][:4]]
+    head = [(b"content-type", media.encode()), (b"x-told", told.encode()), (b"retry-after", b"5")]
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": body.encode()})
+
+
+@pytest.mark.parametrize("place", ["401", "500", "200", "sse"])
+def test_an_upstream_that_repeats_its_key_is_not_repeated(
+    tmp_path: Path, place: str, collector: Collector
+) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(CONFIG)
+    data = {"x-stack-provider-data": json.dumps({"api_key": PROVIDER_DATA})}
+    chat = {"model": "up/m", "messages": [{"role": "user", "content": "hi"}]}
+    with serving(telltale, lifespan="off") as url:
+        env = {**ENV, "COLLECTOR": collector.url, "CAPTURE": "true"}
+        server = Server(path, UP=f"{url}/{place}", **env).ready()
+        try:
+            replies = [
+                httpx.post(
+                    f"{server.url}/v1/chat/completions", json={**chat, **more}, headers=headers, timeout=20
+                )
+                for more in ({}, {"stream": True})
+                for headers in (KEY, {**KEY, **data})
+            ]
+            replies.append(httpx.get(f"{server.url}/v1/providers", headers=KEY, timeout=20))
+            server.stop()
+            assert server.process.stderr is not None
+            log = server.process.stderr.read()
+        finally:
+            server.end()
+    assert collector.spans(), "even with contents"
+    assert not any(b"canary" in raw for raw in collector.raw)
+    said = [server.said, log, *(reply.text + repr(reply.headers) for reply in replies)]
+    assert [sings(text) for text in said] == [[]] * len(said)
+    assert any("Incorrect" in reply.text for reply in replies) == (place in ("401", "sse"))
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ SPECS = {
 ROOTS = [str(REPOSITORY / name) for name in ("core", "generated", "codegen")]
 PYTHON_EMITTERS = (
     *("models", "config", "protocols", "errors", "api"),
-    *("operations", "auto_routers", "routing_tables", "server", "storage"),
+    *("operations", "auto_routers", "routing_tables", "server", "storage", "telemetry"),
 )
 
 Document = Mapping[str, Any]

@@ -95,6 +95,7 @@ def run_config(
         # What was created can be fetched, whether that was asked for or not.
         "stores": {"inference": {"mode": "all"}},
     }
+    document["telemetry"] = {"prometheus": True}
     if keyed:
         auth = {"provider_config": {"type": "api_keys", "plain_keys": KEY}}
         document["server"] = {"auth": auth, "quota": {"authenticated": list(limits)}}

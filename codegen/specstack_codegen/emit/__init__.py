@@ -33,6 +33,7 @@ EMITTERS: dict[str, Emitter] = {
     "server": _lazy("server"),
     "storage": _lazy("storage"),
     "kit": _lazy("kit"),
+    "telemetry": _lazy("telemetry"),
     "openapi": _lazy("openapi"),
     "client": _lazy("client"),
     "docs": _lazy("docs"),

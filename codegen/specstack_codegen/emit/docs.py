@@ -17,6 +17,7 @@ from specstack_codegen.emit.docs_operations import operation_view, python_call
 from specstack_codegen.emit.docs_schema import Pages, Row, cell
 from specstack_codegen.emit.docs_storage import storage_values
 from specstack_codegen.ir import Api, Errors, Ir, Provider, Schema
+from specstack_codegen.ir_telemetry import Telemetry
 from specstack_codegen.render import header, render
 
 ROOT = "docs"
@@ -52,6 +53,8 @@ class Reference:
             )
         if ir.deviations is not None:
             files[f"{ROOT}/deviations.md"] = self.deviations(ir.deviations)
+        if ir.telemetry is not None:
+            files[f"{ROOT}/telemetry.md"] = self.telemetry(ir.telemetry)
         files[f"{ROOT}/python-client.md"] = self.client()
         files[f"{ROOT}/index.md"] = self.index()
         return files
@@ -150,6 +153,18 @@ class Reference:
         ]
         return self.render("deviations.md.jinja", ("deviations.yaml",), rows=rows)
 
+    def telemetry(self, telemetry: Telemetry) -> str:
+        operations = [op for api in self.apis for op in api.operations if op.genai]
+        return self.render(
+            "telemetry.md.jinja",
+            ("telemetry.yaml", "openapi/*.yaml"),
+            categories=[(one, cell(one.description)) for one in telemetry.categories],
+            metrics=[(one, cell(one.description)) for one in telemetry.metrics],
+            spans=telemetry.spans,
+            attributes=[(name, cell(text)) for name, text in telemetry.attributes],
+            operations=[(op, f"apis/{op.api}.md#{op.id.lower()}") for op in operations],
+        )
+
     def client(self) -> str:
         return self.render(
             "python_client.md.jinja",
@@ -175,6 +190,7 @@ class Reference:
             has_config=self.ir.config is not None,
             has_storage=bool(self.ir.storage.stores or self.ir.storage.tables),
             has_deviations=self.ir.deviations is not None,
+            has_telemetry=self.ir.telemetry is not None,
         )
 
     def render(self, template: str, patterns: Iterable[str], **values: Any) -> str:

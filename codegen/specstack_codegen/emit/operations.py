@@ -97,6 +97,8 @@ def _arguments(ir: Ir, operation: Operation, imports: Imports) -> Arguments:
         imports.add(DESCRIPTORS, "UsageSpec")
         output = f", output={operation.usage.output!r}" if operation.usage.output else ""
         found.append(("usage", f"UsageSpec(input={operation.usage.input!r}{output})"))
+    if operation.genai:
+        found.append(("genai", repr(operation.genai)))
     found.append(("envelope", repr(operation.envelope)))
     flags = {"public": operation.public, "deprecated": operation.deprecated}
     found += [(name, "True") for name, value in flags.items() if value]

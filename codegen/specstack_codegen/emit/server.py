@@ -43,6 +43,7 @@ def _server(ir: Ir) -> str:
         openapi=ir.api_package,
         sql_tables=[table_entry(ir, table) for table in ir.storage.tables],
         migrations=[(api, ir.storage.migrations) for api in ir.storage.apis],
+        telemetry=f"{package}.telemetry:TELEMETRY" if ir.telemetry else None,
     )
 
 

@@ -53,14 +53,14 @@ def serve(
 
     try:
         found = find_distribution(distro)
-        logs.set_up(log_level.value if log_level else "info")
+        logs.set_up(logs.LogSettings(log_level.value if log_level else "info"))
         from specstack.assembly import SERVER, build
         from specstack.cli.banner import banner
         from specstack.config import load_config
         from specstack.serving import serve as run
 
         config = _overridden(load_config(found.path, SERVER), host, port, log_level)
-        logs.set_up(config.stack.logging.level)
+        logs.set_up_for(config, SERVER)
         app = build(config)
         run(app, lambda url: typer.echo(banner(app, url, found.notice)), insecure=insecure)
     except StartupError as error:

@@ -15,7 +15,7 @@ from specstack.config_values import Fault, place
 from specstack.descriptors import GeneratedServer
 from specstack.distributions import CONFIG, Distribution
 from specstack.distro.lock import extras_of
-from specstack.distro.needs import provider_types, storage_extras
+from specstack.distro.needs import provider_types, storage_extras, telemetry_extras
 from specstack.positions import Map, YamlError, load
 from specstack.startup import ConfigError
 from specstack_wire import ClosedModel
@@ -51,8 +51,13 @@ class Build:
 
     @classmethod
     def of(cls, config: BuildConfig, run_config: Path, server: GeneratedServer) -> "Build":
-        """With the extras of the providers and storage backends, and the build config's own."""
-        found = {*extras_of(config.providers, server), *storage_extras(run_config), *config.extras}
+        """With the extras of the providers, storage backends and telemetry, and the build config's own."""
+        found = {
+            *extras_of(config.providers, server),
+            *storage_extras(run_config),
+            *telemetry_extras(run_config),
+            *config.extras,
+        }
         return cls(config, run_config, tuple(sorted(found)))
 
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 from specstack.config import load_reference, read_text
 from specstack.config_values import place, shown_path
 from specstack.descriptors import GeneratedServer, ProviderSpec
-from specstack.env import references
+from specstack.env import EnvError, expand, references
 from specstack.positions import Map, Seq, YamlError, load
 from specstack.positions import Path as KeyPath
 from specstack.startup import ConfigError
@@ -34,6 +34,27 @@ def storage_extras(path: Path) -> set[str]:
     backends = storage.get("backends") if isinstance(storage, Map) else None
     found = backends.values() if isinstance(backends, Map) else ()
     return {driver_extra(str(one.get("type"))) for one in found if isinstance(one, Map)} - {""}
+
+
+def telemetry_extras(path: Path) -> set[str]:
+    """The extra for a collector, if a run config sends something to one unless told otherwise.
+
+    Raises ConfigError.
+    """
+    telemetry = _document(path).get("telemetry")
+    if not isinstance(telemetry, Map):
+        return set()
+    return {"telemetry"} if any(_is_on(telemetry.get(key)) for key in ("traces", "metrics")) else set()
+
+
+def _is_on(value: Any) -> bool:
+    """Whether a switch is on where the environment says nothing of it."""
+    if not isinstance(value, str):
+        return value is True
+    try:
+        return expand(value, {}).text == "true"
+    except EnvError:
+        return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,14 @@ from typing import Any, cast
 
 from specstack.descriptors import Variant
 from specstack.http.errors import ErrorTable
+from specstack.underway import note_call
 from specstack_wire import RequestContext
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _PROVIDER_DATA = frozenset({b"x-stack-provider-data", b"x-llamastack-provider-data", b"x-ogx-provider-data"})
 _NOTHING: Mapping[str, Any] = {}
+_PARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_STATE = re.compile(r"[\x20-\x7e\t]{1,512}")
 
 _random_bits = random.getrandbits
 
@@ -31,9 +34,8 @@ def context_of(
 ) -> RequestContext:
     """The context of a call, without its provider data, which nobody reads before it is known who calls."""
     deadline = None if timeout is None else time.time() + timeout
-    trace = headers.get(b"traceparent")
     key = headers.get(b"idempotency-key")
-    return RequestContext(
+    ctx = RequestContext(
         request_id,
         operation,
         None,
@@ -41,9 +43,26 @@ def context_of(
         _NOTHING,
         _NOTHING,
         deadline,
-        None if trace is None else trace.decode("latin-1"),
+        None,
         None if key is None else key.decode("latin-1"),
     )
+    if b"traceparent" in headers:
+        _join_trace(ctx, headers)
+    note_call(ctx)
+    return ctx
+
+
+def _join_trace(ctx: RequestContext, headers: Mapping[bytes, bytes]) -> None:
+    """Take over the caller's place in a trace, if it is one by W3C's rules."""
+    parent = headers[b"traceparent"]
+    # Later versions may say more, behind another dash.
+    found = _PARENT.match(parent)
+    if found is None or (len(parent) > 55 and (parent.startswith(b"00") or parent[55] != ord("-"))):
+        return
+    ctx.trace = found[0].decode()
+    state = headers.get(b"tracestate", b"").decode("latin-1").strip()
+    if _STATE.fullmatch(state):
+        ctx.headers = {"tracestate": state}
 
 
 def read_provider_data(ctx: RequestContext, headers: Mapping[bytes, bytes], errors: ErrorTable) -> None:

@@ -14,6 +14,7 @@ from specstack.http.reply import Send, send_error
 from specstack.http.settings import HttpSettings
 from specstack.http.trie import Leaf, Trie
 from specstack.http.websocket import reject
+from specstack.underway import note_call
 from specstack_wire import ApiError, RequestContext
 
 Scope = MutableMapping[str, Any]
@@ -75,6 +76,7 @@ class SpecApp:
     ) -> None:
         """Answers what no operation does, with hooks and observers as if it were one."""
         ctx = RequestContext(request_id_of(dict(scope["headers"])))
+        note_call(ctx)
         # Whoever answers finds the same id.
         headers = [*scope["headers"], (b"x-request-id", ctx.request_id.encode())]
         call = Call(None, {**scope, "headers": headers}, ctx)

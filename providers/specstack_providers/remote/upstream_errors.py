@@ -34,7 +34,8 @@ class UpstreamErrors:
         message = f"{self._who} answered {status}" + (f": {said}" if said else " without a message.")
         retry = headers.get("retry-after")
         kept = {"retry-after": retry} if retry and retry.isascii() and retry.isprintable() else None
-        return _class_of(status)(self.cleaned(message, also), param=param, headers=kept)
+        field = None if param is None else self.cleaned(param, also)
+        return _class_of(status)(self.cleaned(message, also), param=field, headers=kept)
 
     def failed(self, error: UpstreamError, also: Iterable[str] = ()) -> ApiError:
         """The error for a call that got no reply, or whose reply or stream broke off."""

@@ -52,9 +52,39 @@ async def test_another_id_is_replaced(given):
 
 
 async def test_trace_and_idempotency_key():
-    ctx = await context_from({"traceparent": "00-abc-def-01", "Idempotency-Key": "k1"})
-    assert (ctx.trace, ctx.idempotency_key) == ("00-abc-def-01", "k1")
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    headers = {"traceparent": parent, "tracestate": "a=b", "baggage": "c=d", "Idempotency-Key": "k1"}
+    ctx = await context_from(headers)
+    assert (ctx.trace, ctx.idempotency_key) == (parent, "k1")
+    assert ctx.headers == {"tracestate": "a=b"}
     assert (await context_from({})).idempotency_key is None
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-09-new", True),
+        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-new", False),
+        ("ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", False),
+        ("00-00000000000000000000000000000000-b7ad6b7169203331-01", False),
+        ("00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", False),
+        ("00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", False),
+        ("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01x", False),
+        ("00-abc-def-01", False),
+        ("", False),
+    ],
+)
+async def test_a_trace_is_one_by_the_rules_of_w3c_or_none(given, taken):
+    ctx = await context_from({"traceparent": given, "tracestate": "a=b"})
+    assert ctx.trace == (given[:55] if taken else None)
+    assert ctx.headers == ({"tracestate": "a=b"} if taken else {})
+
+
+@pytest.mark.parametrize("state", ["", "ä=b", "a=" + "b" * 600])
+async def test_a_state_that_is_none_does_not_travel(state):
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    ctx = await context_from({"traceparent": parent, "tracestate": state.encode()})
+    assert (ctx.trace, ctx.headers) == (parent, {})
 
 
 async def test_the_deadline_is_the_request_timeout_from_now():

@@ -35,5 +35,6 @@ SERVER = GeneratedServer(
     migrations={
         "shops": "tiny.migrations",
     },
+    telemetry="tiny_server.telemetry:TELEMETRY",
 )
 """What this package hands to the runtime."""

@@ -1,0 +1,117 @@
+"""Blotting secrets out of text that goes to the log.
+
+Whoever writes a message keeps secrets out of it. This is the net below: for exceptions of other packages,
+whose texts and tracebacks quote what they like.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, cast
+from urllib.parse import unquote, urlsplit
+
+from pydantic import BaseModel, SecretStr
+
+from specstack.masking import MASK, is_secret
+from specstack.underway import current_call
+
+SHORTEST = 8
+"""Characters that a secret of the run config has at least; shorter ones are too often ordinary words."""
+
+_SPLIT = re.compile(r"[\s,]+")
+_PATTERNS = (
+    # A header or setting that holds credentials, in any notation.
+    re.compile(
+        r"""((?:authorization|cookie|(?:x-)?api[-_]?key|access[-_]?token|password|secret)['"]?\s*[:=]\s*"""
+        r"""b?['"]?(?:(?:bearer|basic)\s+)?)[^\s'",;&)}\]]+""",
+        re.IGNORECASE,
+    ),
+    re.compile(r"(\bbearer\s+)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE),
+    re.compile(r"(://)[^/@\s]+(?=@)"),
+    re.compile(r"(\bsk-)[A-Za-z0-9_-]{8,}"),
+)
+
+
+class Redactor:
+    """Knows the secrets of the run config; those of the call under way it asks for."""
+
+    def __init__(self) -> None:
+        self._known: re.Pattern[str] | None = None
+
+    def know(self, secrets: Iterable[str]) -> None:
+        """Blot these out from now on, in place of what was known before. Short ones are let pass."""
+        long = sorted({one for one in secrets if len(one) >= SHORTEST}, key=len, reverse=True)
+        self._known = re.compile("|".join(map(re.escape, long))) if long else None
+
+    def clean(self, text: str) -> str:
+        """The text with `********` in place of each secret."""
+        if self._known is not None:
+            text = self._known.sub(MASK, text)
+        for pattern in _PATTERNS:
+            text = pattern.sub(rf"\1{MASK}", text)
+        call = current_call()
+        if call is not None and call.provider_data:
+            for one in _texts(call.provider_data):
+                if len(one) >= SHORTEST:
+                    text = text.replace(one, MASK)
+        return text
+
+    def clean_all(self, value: Any) -> Any:
+        """The same for every text inside of lists and mappings; whatever is no JSON becomes text."""
+        if isinstance(value, Mapping):
+            items = cast("Mapping[Any, Any]", value).items()
+            return {str(key): MASK if is_secret(key, one) else self.clean_all(one) for key, one in items}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self.clean_all(one) for one in cast("Iterable[Any]", value)]
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        return self.clean(str(value))
+
+
+def secrets_of(*parts: BaseModel) -> Iterator[str]:
+    """Every secret in configuration classes: what is marked as one, and the passwords in URLs."""
+    for part in parts:
+        for value in part.__dict__.values():
+            yield from _secrets(value)
+
+
+def _secrets(value: Any) -> Iterator[str]:
+    if isinstance(value, SecretStr):
+        text = value.get_secret_value()
+        yield text
+        # A list of keys, or a URL with a password, is a secret in its parts as well.
+        yield from _SPLIT.split(text)
+        yield from _userinfo(text)
+    elif isinstance(value, BaseModel):
+        yield from secrets_of(value)
+    elif isinstance(value, Mapping):
+        for key, one in cast("Mapping[Any, Any]", value).items():
+            if is_secret(key, one):
+                yield str(one)
+            yield from _secrets(one)
+    elif isinstance(value, list | tuple):
+        for one in cast("Iterable[Any]", value):
+            yield from _secrets(one)
+    elif isinstance(value, str):
+        yield from _userinfo(value)
+
+
+def _userinfo(text: str) -> Iterator[str]:
+    if "://" not in text:
+        return
+    try:
+        parts = urlsplit(text)
+        password = parts.password or parts.username or ""
+    except ValueError:
+        return
+    yield from (password, unquote(password))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for one in cast("Mapping[Any, Any]", value).values():
+            yield from _texts(one)
+    elif isinstance(value, list):
+        for one in cast("list[Any]", value):
+            yield from _texts(one)
