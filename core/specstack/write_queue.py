@@ -45,8 +45,8 @@ class QueueLimits:
 class QueueCounts:
     """What became of the rows since the start, and what waits now.
 
-    `written`; `dropped` because the queue was full or the row larger than it; `refused` by the store for what
-    they hold; `lost` because the time to write them was over when the queue was closed. `failures` are
+    `written`; `dropped` because the queue was full or the row larger than it; `refused` for what they hold;
+    `lost` because the time to write them was over or they came when the queue was closed. `failures` are
     attempts to write that met a store which was away. `rows` and `size` (in bytes) are waiting or being
     written now.
     """
@@ -90,13 +90,19 @@ class WriteQueue(Generic[T, R]):
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._closed = False
         self._drops = _Notice("%d %s were not kept: the queue before the database is full")
+        self._late = _Notice("%d %s were not kept: the server is stopping")
+        self._unread = _Notice("%d %s were not kept: they cannot be read or have no usable id")
         self._failing = _Notice("%d attempts to write %s failed and are repeated: %s")
 
     def put(self, item: T, size: int) -> bool:
         """Put in an item of so many bytes. False when there is no room; then it is counted as dropped."""
         counts, limits = self.counts, self._limits
+        if self._closed:
+            counts.lost += 1
+            self._late.count(self._what)
+            return False
         full = counts.rows >= limits.rows or counts.size + size > limits.size
-        if (full and not limits.wait) or size > limits.size or self._closed:
+        if (full and not limits.wait) or size > limits.size:
             counts.dropped += 1
             self._drops.count(self._what)
             return False
@@ -147,6 +153,7 @@ class WriteQueue(Generic[T, R]):
             self.counts.lost += left
             _log.error("%d %s are lost: they could not be written in time", left, self._what)
         self._drops.rest(self._what)
+        self._unread.rest(self._what)
 
     # -- the task --------------------------------------------------------------------------
 
@@ -159,7 +166,9 @@ class WriteQueue(Generic[T, R]):
             batch, size = self._batch()
             try:
                 rows = await self._prepare([item for item, _ in batch])
-                self.counts.refused += len(batch) - len(rows)
+                if len(rows) < len(batch):
+                    self.counts.refused += len(batch) - len(rows)
+                    self._unread.count(self._what, by=len(batch) - len(rows))
                 await self._insert(rows)
             except Exception:
                 # Whatever it is, the rows that come after must not suffer.
@@ -243,8 +252,8 @@ class _Notice:
         self._said = -QUIET
         self._told = False
 
-    def count(self, *details: str) -> None:
-        self._count += 1
+    def count(self, *details: str, by: int = 1) -> None:
+        self._count += by
         now = time.monotonic()
         if now - self._said >= QUIET:
             self._said = now

@@ -167,6 +167,7 @@ async def test_rows_that_are_refused_do_not_take_others_with_them(
     await waiting.aclose()
     assert store.rows == [0, 1, 3, 5, 6, 8]
     assert waiting.counts == QueueCounts(written=6, refused=3)
+    assert "1 test rows were not kept: they cannot be read" in caplog.text
     assert "secret" not in caplog.text and caplog.text.count("cannot be kept: ValueError") == 2
 
 
@@ -182,6 +183,7 @@ async def test_closing_takes_no_longer_than_it_may_and_says_what_is_lost(
     assert waiting.counts.lost == 5 and store.rows == []
     assert "5 test rows are lost" in caplog.text
     assert not waiting.put("6", 1), "it is closed"
+    assert waiting.counts.lost == 6 and "1 test rows were not kept: the server is stopping" in caplog.text
 
 
 async def test_what_goes_wrong_with_one_batch_does_not_end_the_writing(

@@ -38,7 +38,7 @@ def test_without_a_word_it_keeps_what_is_requested() -> None:
 
 def test_every_setting_reaches_the_queue() -> None:
     assert service("")._queue._limits == QueueLimits(
-        rows=10_000, size=64 << 20, batch=200, interval=0.1, flush=5, wait=False
+        rows=10_000, size=64 << 20, batch=500, interval=0.1, flush=5, wait=False
     )
     fields = (
         "max_write_queue_size: 1, max_write_queue_bytes: 2, write_batch_size: 3, flush_interval_seconds: 4, "
@@ -114,8 +114,8 @@ print([name for name in ("sqlalchemy", "sqlmodel", "alembic") if name in sys.mod
 @pytest.mark.parametrize("mode", ["off", "requested"])
 def test_nothing_of_sqlalchemy_is_loaded_before_something_is_kept(mode: str, home: Path) -> None:
     provider = {"provider_id": "p", "provider_type": "remote::openai-compatible"}
-    config = {"base_url": "http://127.0.0.1:9/v1", "allowed_models": []}
-    document = {
+    config: dict[str, Any] = {"base_url": "http://127.0.0.1:9/v1", "allowed_models": []}
+    document: dict[str, Any] = {
         "version": 2,
         "distro_name": "t",
         "providers": {"inference": [{**provider, "config": config}]},

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import httpx
@@ -29,7 +29,7 @@ LOAD, ENOUGH = 3.0, 300
 @contextlib.contextmanager
 def killed_server(
     sql_place: str, upstream: str, tmp_path: Path
-) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+) -> Generator[tuple[str, subprocess.Popen[bytes]]]:
     """The base URL of a server that keeps everything, and its process."""
     kind, place = ("sql_postgres", "url") if "://" in sql_place else ("sql_sqlite", "db_path")
     provider = {"provider_id": "up", "provider_type": "remote::openai-compatible"}

@@ -162,8 +162,12 @@ class RowReader:
         if not isinstance(completion_id, str) or not completion_id:
             completion_id = completion["id"] = self.ids.new("chatcmpl-")
             raw = None
-        if not isinstance(created, int) or not -_LARGEST <= created < _LARGEST:
-            created = completion["created"] = self.clock.created()
+        if type(created) is not int or not -_LARGEST <= created < _LARGEST:
+            if isinstance(created, float) and abs(created) < _LARGEST:
+                created = int(created)
+            else:
+                created = self.clock.created()
+            completion["created"] = created
             raw = None
         if len(completion_id) > LONGEST_ID or "\0" in completion_id:
             return None

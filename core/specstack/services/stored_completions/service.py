@@ -156,7 +156,7 @@ class StoredCompletions(StoredCompletionsService):
             "last_id": page[-1]["id"] if page else "",
             "has_more": len(rows) > limit,
         }
-        return Payload[ChatCompletionList].from_raw(to_json(body), ChatCompletionList)
+        return Payload[ChatCompletionList].from_raw(_json(body), ChatCompletionList)
 
     async def get_chat_completion(
         self, ctx: RequestContext, request: Request[None, GetChatCompletionParams]
@@ -220,7 +220,7 @@ class StoredCompletions(StoredCompletionsService):
             "last_id": page[-1]["id"] if page else "",
             "has_more": len(messages) > limit,
         }
-        return Payload[ChatCompletionMessageList].from_raw(to_json(body), ChatCompletionMessageList)
+        return Payload[ChatCompletionMessageList].from_raw(_json(body), ChatCompletionMessageList)
 
     # -- inside ----------------------------------------------------------------------------
 
@@ -240,7 +240,7 @@ class StoredCompletions(StoredCompletionsService):
         row = await self._newest(scope, wanted, ("metadata", "reply"))
         if row is None:
             raise _not_found(wanted)
-        raw = to_json(_completion(row))
+        raw = _json(_completion(row))
         return Payload[CreateChatCompletionResponse].from_raw(raw, CreateChatCompletionResponse)
 
     async def _place(self, scope: Scope, after: str) -> _Place:
@@ -311,6 +311,11 @@ class StoredCompletions(StoredCompletionsService):
 
 def _completion(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**cast("dict[str, Any]", from_json(row["reply"])), "metadata": row["metadata"] or {}}
+
+
+def _json(body: Mapping[str, Any]) -> bytes:
+    """The body on the wire. Some upstreams write NaN, which is no JSON."""
+    return to_json(body, inf_nan_mode="null")
 
 
 def _limit(limit: JsonInt) -> int:
