@@ -27,7 +27,7 @@ def test_the_curl_line_gets_an_answer(url: str) -> None:
     assert "Paris" in json.loads(done.stdout)["choices"][0]["message"]["content"]
 
 
-@pytest.mark.parametrize("example", blocks("python"), ids=["over-http", "in-process"])
+@pytest.mark.parametrize("example", blocks("python"), ids=["over-http", "kept", "in-process"])
 def test_the_python_examples_print_an_answer(url: str, example: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", example.replace(SHOWN, url)], capture_output=True, text=True, check=True

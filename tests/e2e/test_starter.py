@@ -150,33 +150,34 @@ def test_a_tool_is_called(client: OpenAI, models: dict[str, str]) -> None:
 
 
 def test_what_is_to_be_kept_is_found_again(client: OpenAI, models: dict[str, str]) -> None:
-    kept = client.chat.completions
+    kept, model, ours = client.chat.completions, models["llm"], {"test": "kept"}
     answer = kept.create(
-        model=models["llm"],
+        model=model,
         messages=ASK,
         temperature=0,
         max_tokens=40,
         store=True,
-        metadata={"topic": "france"},
+        metadata={**ours, "topic": "france"},
     )
     streamed = kept.create(
-        model=models["llm"], messages=ASK, temperature=0, max_tokens=40, store=True, stream=True
+        model=model, messages=ASK, temperature=0, max_tokens=40, store=True, metadata=ours, stream=True
     )
     with streamed as stream:
         chunks = list(stream)
-    kept.create(model=models["llm"], messages=ASK, max_tokens=1)
+    kept.create(model=model, messages=ASK, max_tokens=1, metadata=ours)
 
-    assert [one.id for one in kept.list()] == [answer.id, chunks[0].id]
-    assert [one.id for one in kept.list(metadata={"topic": "france"})] == [answer.id]
-    assert [one.id for one in kept.list(limit=1, order="desc")] == [chunks[0].id, answer.id], "both pages"
+    both = [answer.id, chunks[0].id]
+    assert [one.id for one in kept.list(metadata=ours)] == both
+    assert [one.id for one in kept.list(metadata={**ours, "topic": "france"})] == both[:1]
+    assert [one.id for one in kept.list(metadata=ours, limit=1, order="desc")] == both[::-1], "both pages"
     found = kept.retrieve(answer.id)
     assert found.choices == answer.choices and found.usage == answer.usage
     assert kept.retrieve(chunks[0].id).choices[0].message.content == answer.choices[0].message.content
     (message,) = kept.messages.list(answer.id)
-    assert (message.id, message.content) == (f"{answer.id}-0", ASK[0]["content"])  # type: ignore[typeddict-item]
+    assert (message.id, message.content) == (f"{answer.id}-0", ASK[0].get("content"))
     assert kept.update(answer.id, metadata={"topic": "spain"}).metadata == {"topic": "spain"}
-    for one in kept.list():
-        assert kept.delete(one.id).deleted
+    for one in both:
+        assert kept.delete(one).deleted
     with pytest.raises(openai.NotFoundError) as gone:
         kept.retrieve(answer.id)
     assert gone.value.code == "chat_completion_not_found"
