@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import Any
 
 from specstack.conformance import method_faults
-from specstack.startup import StartupError
+from specstack.startup import StartupError, told
 
 
 def make_service(runtime: Any, name: str, module: str, protocol: type[Any] | None) -> Any:
@@ -16,7 +16,7 @@ def make_service(runtime: Any, name: str, module: str, protocol: type[Any] | Non
     try:
         create = getattr(import_module(module), "create", None)
     except Exception as error:
-        raise StartupError(f"the service {name}: {module} cannot be imported: {_short(error)}") from error
+        raise StartupError(f"the service {name}: {module} cannot be imported: {told(error)}") from error
     if not callable(create):
         raise StartupError(f"the service {name}: {module} has no `def create(runtime)`; add it")
     try:
@@ -24,7 +24,7 @@ def make_service(runtime: Any, name: str, module: str, protocol: type[Any] | Non
     except StartupError:
         raise
     except Exception as error:
-        raise StartupError(f"the service {name} [{module}] was not created: {_short(error)}") from error
+        raise StartupError(f"the service {name} [{module}] was not created: {told(error)}") from error
     faults = [] if protocol is None else _faults(service, protocol)
     if faults:
         raise StartupError(*(f"the service {name}: {fault} [{module}]" for fault in faults))
@@ -34,7 +34,3 @@ def make_service(runtime: Any, name: str, module: str, protocol: type[Any] | Non
 def _faults(service: Any, protocol: type[Any]) -> list[str]:
     names = [name for name, one in vars(protocol).items() if inspect.iscoroutinefunction(one)]
     return [fault for name in names for fault in method_faults(service, name, protocol)]
-
-
-def _short(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

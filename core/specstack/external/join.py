@@ -15,7 +15,7 @@ from specstack.external.folders import Generated, code_of, spec_files
 from specstack.external.parts import Part, conflicts, with_parts
 from specstack.external.registry import provider_types
 from specstack.positions import Map
-from specstack.startup import StartupError
+from specstack.startup import StartupError, told
 
 GROUP = "specstack.external"
 """The entry points of installed packages that add to a server; each names its `SERVER`."""
@@ -65,7 +65,7 @@ def _loaded(entry: EntryPoint) -> Any:
     try:
         return entry.load()
     except Exception as error:
-        raise StartupError(f"{entry.value} cannot be loaded: {_short(error)}") from None
+        raise StartupError(f"{entry.value} cannot be loaded: {told(error)}") from None
 
 
 def _fitting(found: Any) -> GeneratedServer:
@@ -118,7 +118,7 @@ def _imported(code: Generated, root: Path) -> GeneratedServer:
     try:
         module = import_module(name)
     except Exception as error:
-        raise StartupError(f"{code.out / name} cannot be imported: {_short(error)}") from None
+        raise StartupError(f"{code.out / name} cannot be imported: {told(error)}") from None
     home = Path(str(module.__file__)).resolve().parent.parent
     if home != code.out.resolve():
         hint = f"generate with another --package than {code.package}, or start a new process"
@@ -140,7 +140,3 @@ def _check_modules(server: GeneratedServer, root: Path) -> None:
             lines.append(f"{own} is hidden by another module, {places[-1]}; give it another name")
     if lines:
         raise StartupError(*lines)
-
-
-def _short(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
