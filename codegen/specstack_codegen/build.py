@@ -13,12 +13,27 @@ from specstack_codegen.build_storage import build_storage
 from specstack_codegen.build_telemetry import build_telemetry
 from specstack_codegen.bundle import COMMON, Spec
 from specstack_codegen.ir import PROVIDER_MODES, Api, Hook, Ir, Operation, Param, Resource, Schema, Service
+from specstack_codegen.lint_rules import home
 from specstack_codegen.registrations import with_registrations
 from specstack_codegen.source import Map, SpecErrors, plain
 from specstack_codegen.walk import METHODS
 
 CORE_PACKAGE = "specstack"
 _LIFECYCLE = frozenset({"start", "stop", "health"})
+# What an external spec adds to the run config of the server: nothing but its resources.
+_REGISTERED: Schema = {
+    "root": "RegisteredResources",
+    "registrations": "RegisteredResources",
+    "components": {
+        "schemas": {
+            "RegisteredResources": {
+                "type": "object",
+                "description": "Resources that are there from the start.",
+                "additionalProperties": False,
+            }
+        }
+    },
+}
 # Names that generated modules import next to models.
 _RESERVED = frozenset(
     {"Access", "ApiModel", "Binary", "Body", "ClosedModel", "Entry", "Event", "Field", "JsonInt", "Literal"}
@@ -37,8 +52,11 @@ _RESERVED = frozenset(
 )
 
 
-def build_ir(spec: Spec, package: str) -> Ir:
-    """The IR of a spec that lints clean. Raises SpecErrors for what cannot be generated."""
+def build_ir(spec: Spec, package: str, external: str = "") -> Ir:
+    """The IR of a spec that lints clean. Raises SpecErrors for what cannot be generated.
+
+    `external` is the version of the server that an external spec adds to.
+    """
     context = Context(spec=spec, schemas=plain(spec.openapi.map("components").map("schemas")))
     operations = _operations(context)
     resources = build_resources(context, operations)
@@ -47,6 +65,7 @@ def build_ir(spec: Spec, package: str) -> Ir:
     _check_services(context, services)
     _check_names(context, apis, services)
     errors = build_errors(context)
+    all_errors = build_errors(context, home.error_tables(spec)) if spec.external else errors
     components, owners = _with_params(context, operations)
     ir = Ir(
         package=package,
@@ -59,12 +78,14 @@ def build_ir(spec: Spec, package: str) -> Ir:
         services=services,
         providers=build_providers(context),
         errors=errors,
+        all_errors=all_errors,
         config=_config(context, resources, operations),
         storage=build_storage(spec.storage),
         deviations=plain(spec.deviations) if spec.deviations else None,
         telemetry=build_telemetry(spec.telemetry),
         sources=dict(sorted(spec.sources.items())),
         errors_module=f"{package if errors else CORE_PACKAGE}_api.errors",
+        external=external,
     )
     if context.faults:
         raise SpecErrors(context.faults)
@@ -75,6 +96,10 @@ def _config(
     context: Context, resources: tuple[Resource, ...], operations: Mapping[str, list[Operation]]
 ) -> Schema | None:
     """The run config's schema with the resources that it may register; None where the spec has none."""
+    if context.spec.external:
+        every = (operation for api in operations.values() for operation in api)
+        own = with_registrations(_REGISTERED, resources, every, context.schemas)
+        return own if any(resource.registration for resource in resources) else None
     config = context.spec.config
     holder = config.text("registrations")
     if not holder:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, cast
 
@@ -144,17 +144,24 @@ def _texts(items: Seq) -> tuple[str, ...]:
     return tuple(str(item) for item in items)
 
 
-def build_errors(context: Context) -> Errors | None:
-    """The error table; None for a spec that has none of its own."""
-    table = context.spec.errors
-    if not table:
+def build_errors(context: Context, tables: Sequence[Map] = ()) -> Errors | None:
+    """The error table, or `tables` as one; None for a spec that has none of its own."""
+    found = [table for table in tables or (context.spec.errors,) if table]
+    if not found:
         return None
-    kinds = table.map("errors")
     return Errors(
-        kinds=tuple(_error(name, kinds.map(name), kinds.at(name)) for name in kinds),
-        roles=tuple((role, str(name)) for role, name in table.map("roles").items()),
-        upstream=tuple((status, _error_name(value)) for status, value in table.map("upstream").items()),
-        envelopes=tuple((name, plain(value)) for name, value in table.map("envelopes").items()),
+        kinds=tuple(
+            _error(name, table.map("errors").map(name), table.map("errors").at(name))
+            for table in found
+            for name in table.map("errors")
+        ),
+        roles=tuple((role, str(name)) for table in found for role, name in table.map("roles").items()),
+        upstream=tuple(
+            (status, _error_name(value)) for table in found for status, value in table.map("upstream").items()
+        ),
+        envelopes=tuple(
+            (name, plain(value)) for table in found for name, value in table.map("envelopes").items()
+        ),
     )
 
 

@@ -23,6 +23,7 @@ OPENAPI_VERSION = "3.2.0"
 TABLES = ("resources", "services", "errors", "config", "deviations", "settings", "storage", "telemetry")
 """The files that a spec folder may have beside its OpenAPI documents and providers."""
 COMMON = "common"
+_COMPONENTS = "#/components/"
 
 
 @dataclass
@@ -32,10 +33,11 @@ class Spec:
     `openapi` is the bundle: x- extensions (aliases too) are still in it, refs are local. `apis` maps the
     API's name to its own file, `files` every file that was read. Files that a spec folder does not have are
     empty Maps (`deviations`: None). `references` says which OpenAPI file refers to which other one, and where
-    it does so first.
+    it does so first. `external` says that it adds to a server which somebody else has made.
     """
 
     root: Path
+    external: bool = False
     openapi: Map = field(default_factory=Map)
     apis: dict[str, Map] = field(default_factory=dict[str, Map])
     component_api: dict[str, str] = field(default_factory=dict[str, str])
@@ -72,19 +74,31 @@ class Spec:
         return PurePosixPath(pos.file).stem
 
 
-def read_spec(root: Path) -> Spec:
-    """Read and merge the spec folder `root`. Faults are kept in `faults`; what is sound can be used."""
-    spec = Spec(root=root)
+def read_spec(root: Path, base: Path | None = None, *, external: bool = False) -> Spec:
+    """Read and merge the spec folder `root`. Faults are kept in `faults`; what is sound can be used.
+
+    `base` is the main spec's folder, of which another one may use the groups of settings and, unless it has a
+    common.yaml of its own, that one's components. An `external` spec may be a folder of providers alone, as
+    `<api>/<name>.yaml`.
+    """
+    spec = Spec(root=root, external=external)
     for kind in TABLES:
         path = root / f"{kind}.yaml"
         if path.exists():
             setattr(spec, kind, _read(spec, path))
-    for path in sorted((root / "providers").glob("**/*.yaml")):
-        stem = path.relative_to(root / "providers").with_suffix("").as_posix()
-        spec.providers[stem] = _read(spec, path)
+    if base is not None and not spec.settings and (base / "settings.yaml").exists():
+        spec.settings, _ = read_yaml(base / "settings.yaml", base)
+    folder = providers_folder(root) if external else root / "providers"
+    for path in sorted(folder.glob("[!.]*/*.yaml" if external else "**/*.yaml")):
+        stem = path.relative_to(folder).with_suffix("").as_posix()
+        spec.providers[stem] = _read(spec, path, f"providers/{stem}.yaml")
         _add_settings(spec, spec.providers[stem])
     documents = {path.stem: _read(spec, path) for path in sorted((root / "openapi").glob("*.yaml"))}
-    if not documents:
+    own = set(documents)
+    shared = base / "openapi" / f"{COMMON}.yaml" if base is not None else None
+    if shared is not None and shared.exists() and documents and COMMON not in documents:
+        documents[COMMON] = _read(spec, shared, f"openapi/{COMMON}.yaml")
+    if not documents and not (external and spec.providers):
         pos = Position(display_path(root / "openapi", root), 1, 1)
         hint = (
             "a spec has one OpenAPI document per API in openapi/<api>.yaml; check the path given with --spec"
@@ -93,8 +107,14 @@ def read_spec(root: Path) -> Spec:
     for path in sorted((root / "meta").glob("*.json")):
         spec.sources[f"meta/{path.name}"] = hashlib.sha256(path.read_bytes()).hexdigest()
     spec.apis = {stem: document for stem, document in documents.items() if stem != COMMON}
-    _Bundler(spec, documents).run()
+    _Bundler(spec, documents, own).run()
     return spec
+
+
+def providers_folder(root: Path) -> Path:
+    """Where an external spec has its providers: in `providers/`, or it is nothing but them."""
+    nested = root / "providers"
+    return nested if nested.is_dir() or (root / "openapi").is_dir() else root
 
 
 def load_spec(root: Path) -> Spec:
@@ -105,10 +125,10 @@ def load_spec(root: Path) -> Spec:
     return spec
 
 
-def _read(spec: Spec, path: Path) -> Map:
+def _read(spec: Spec, path: Path, name: str = "") -> Map:
     value, faults = read_yaml(path, spec.root)
     spec.faults.extend(faults)
-    relative = path.relative_to(spec.root).as_posix()
+    relative = name or path.relative_to(spec.root).as_posix()
     spec.files[relative] = value
     if path.exists():
         spec.sources[relative] = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -139,10 +159,13 @@ def _add_settings(spec: Spec, provider: Map) -> None:
 class _Bundler:
     spec: Spec
     documents: dict[str, Map]
+    own: set[str]
 
     def run(self) -> None:
         for stem in self.order():
             self.rewrite_refs(stem)
+        if not self.documents.keys() <= self.own:
+            self.drop_unused()
         self.merge_heads()
         for stem in self.order():
             self.merge_paths(stem)
@@ -154,10 +177,26 @@ class _Bundler:
         """common.yaml first, then the APIs by name."""
         return sorted(self.documents, key=lambda stem: (stem != COMMON, stem))
 
+    def drop_unused(self) -> None:
+        """Leave of another spec's common.yaml what the files here refer to, directly or not."""
+        parts = self.documents[COMMON].map("components")
+        pending = [ref for stem in self.own for ref in _references(self.documents[stem])]
+        wanted: set[str] = set()
+        while pending:
+            ref = pending.pop()
+            section, _, name = ref.removeprefix(_COMPONENTS).partition("/")
+            if ref not in wanted and name in parts.map(section):
+                wanted.add(ref)
+                pending += _references(parts.map(section)[name])
+        for section in [one for one in parts if one != "securitySchemes"]:
+            for name in [one for one in parts.map(section) if f"{_COMPONENTS}{section}/{one}" not in wanted]:
+                del parts.map(section)[name]
+
     def merge_heads(self) -> None:
         """openapi, info, tags, servers and security: common.yaml speaks for all, tags come from the APIs."""
         bundle = self.spec.openapi
-        heads = [self.documents[stem] for stem in self.order()]
+        # A common.yaml that is not this spec's own has the last word only.
+        heads = [self.documents[stem] for stem in sorted(self.order(), key=lambda stem: stem not in self.own)]
         if not heads:
             return
         bundle.pos = heads[0].pos
@@ -257,6 +296,19 @@ class _Bundler:
                 return f"it is defined in another file: {stem}.yaml#/components/{section}/{name}"
         names = self.documents[target].map("components").map(section)
         return _close(name, names, "close names:") or f"define it under components.{section} of {target}.yaml"
+
+
+def _references(value: Any) -> Iterator[str]:
+    """Every text of a document that leads to a component."""
+    if isinstance(value, str):
+        if value.startswith(_COMPONENTS):
+            yield value
+    elif isinstance(value, dict | list):
+        items = (
+            cast("dict[str, Any]", value).values() if isinstance(value, dict) else cast("list[Any]", value)
+        )
+        for item in items:
+            yield from _references(item)
 
 
 def _close(name: str, names: Any, lead: str) -> str:

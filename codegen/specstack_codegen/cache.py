@@ -30,6 +30,13 @@ def digest_files(root: Path, files: Iterable[Path]) -> str:
     return digest(*parts)
 
 
+def generator_digest() -> str:
+    """The sha256 of this generator's source."""
+    source = Path(__file__).parent
+    files = (path for path in source.rglob("*") if path.suffix in (".py", ".jinja", ".jinja2"))
+    return digest_files(source, (path for path in files if "__pycache__" not in path.parts))
+
+
 def cached_text(kind: str, key: str, make: Callable[[], str], folder: Path | None = None) -> str:
     """The text that `make` gives, remembered under `kind` and `key` in the working directory's cache folder.
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from specstack_codegen.cache import digest, digest_files
+from specstack_codegen.cache import digest, digest_files, generator_digest
 from specstack_codegen.writer import MANIFEST, Changes, apply, compare, diff, is_current, with_manifest
 
 if TYPE_CHECKING:
@@ -46,15 +46,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def generate(root: Path, package: str) -> dict[str, str] | None:
-    """All generated files by path; None when the spec has faults, which are then on standard error."""
+def generate(root: Path, package: str, external: str = "") -> dict[str, str] | None:
+    """All generated files by path; None when the spec has faults, which are then on standard error.
+
+    `external` is the version of the server that an external spec adds to.
+    """
     from specstack_codegen.formatting import FormatError, format_python
     from specstack_codegen.lint import checked_spec
     from specstack_codegen.models import GeneratorError
     from specstack_codegen.source import SpecErrors
 
     try:
-        return format_python(_emit(checked_spec(root), package), package)
+        return format_python(_emit(checked_spec(root, external=bool(external)), package, external), package)
     except SpecErrors as error:
         count = len(error)
         print(
@@ -66,13 +69,13 @@ def generate(root: Path, package: str) -> dict[str, str] | None:
     return None
 
 
-def _emit(spec: Spec, package: str) -> dict[str, str]:
+def _emit(spec: Spec, package: str, external: str) -> dict[str, str]:
     from specstack_codegen.build import build_ir
-    from specstack_codegen.emit import EMITTERS
+    from specstack_codegen.emit import emitters
 
-    ir: Ir = build_ir(spec, package)
+    ir: Ir = build_ir(spec, package, external)
     files: dict[str, str] = {}
-    for name, emit in EMITTERS.items():
+    for name, emit in emitters(ir).items():
         made = emit(ir)
         twice = files.keys() & made.keys()
         if twice:
@@ -83,12 +86,8 @@ def _emit(spec: Spec, package: str) -> dict[str, str]:
 
 def input_digest(root: Path, package: str) -> str:
     """The hash of everything that the output depends on: spec, generator source, package name."""
-    source = Path(__file__).parent
-    own = digest_files(
-        source, (path for path in _files(source) if path.suffix in (".py", ".jinja", ".jinja2"))
-    )
     spec = digest_files(root, (path for path in _files(root) if path.suffix in (".yaml", ".json")))
-    return digest(own, spec, package)
+    return digest(generator_digest(), spec, package)
 
 
 def _files(folder: Path) -> Iterator[Path]:

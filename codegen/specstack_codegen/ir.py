@@ -389,6 +389,8 @@ class Ir:
     `openapi` is the bundled document as it was written, `schemas` its components with the parameter
     models added, `component_api` the API (or `common`) of each of those. `sources` maps each spec file,
     relative to the spec folder, to its sha256. `errors_module` is where generated code finds error classes.
+    `errors` are this spec's own, `all_errors` those that its operations may answer with. `external` is the
+    version of the server that an external spec adds to; "" for any other spec.
     """
 
     package: str
@@ -401,12 +403,14 @@ class Ir:
     services: tuple[Service, ...]
     providers: tuple[Provider, ...]
     errors: Errors | None
+    all_errors: Errors | None
     config: Schema | None
     storage: Storage
     deviations: Schema | None
     telemetry: Telemetry | None
     sources: Mapping[str, str]
     errors_module: str
+    external: str = ""
 
     @property
     def api_package(self) -> str:
@@ -419,6 +423,11 @@ class Ir:
     @property
     def client_package(self) -> str:
         return f"{self.package}_client"
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the spec folder is nothing but its providers, without a folder of that name."""
+        return any(not one.pos.file.startswith(f"{self.spec}/providers/") for one in self.providers)
 
     def api(self, name: str) -> Api:
         return next(api for api in self.apis if api.name == name)

@@ -8,7 +8,9 @@ from specstack_codegen.bundle import Spec, read_spec
 from specstack_codegen.lint_rules import (
     examples,
     extensions,
+    external,
     files,
+    home,
     loading,
     observing,
     operations,
@@ -40,6 +42,7 @@ RULE_MODULES = (
     storage,
     examples,
     telemetry,
+    external,
 )
 
 
@@ -50,9 +53,10 @@ def lint(spec: Spec) -> list[SpecError]:
     return SpecErrors(error for rule in rules for error in rule.errors(spec)).errors
 
 
-def checked_spec(root: Path) -> Spec:
+def checked_spec(root: Path, *, external: bool = False) -> Spec:
     """Read the spec folder `root` and check it; raises SpecErrors with every fault there is."""
-    spec = read_spec(root)
+    base = None if (root / "meta").is_dir() else home.main_root()
+    spec = read_spec(root, base, external=external)
     errors = lint(spec)
     if errors:
         raise SpecErrors(errors)

@@ -47,11 +47,15 @@ def header(ir: Ir, *patterns: str) -> str:
     """
     matched = sorted({name for name in ir.sources for pattern in patterns if fnmatch(name, pattern)})
     named = [pattern for pattern in patterns if any(fnmatch(name, pattern) for name in ir.sources)]
+    if not named:
+        matched, named = sorted(ir.sources), ["*"]
     total = digest(*(f"{name}={ir.sources[name]}" for name in matched))
-    files = ", ".join(f"{ir.spec}/{pattern}" for pattern in named)
+    shown = [name.removeprefix("providers/") if ir.is_flat else name for name in named]
+    files = ", ".join(f"{ir.spec}/{name}" for name in shown)
+    command = naming.EXTERNAL_COMMAND if ir.external else naming.COMMAND
     return (
         f"{naming.MARKER} from {files} (sha256:{total[:16]}).\n"
-        f"Do not edit: change the spec and run `{naming.COMMAND}`."
+        f"Do not edit: change the spec and run `{command}`."
     )
 
 
@@ -75,6 +79,12 @@ class Imports:
             for module, names in sorted(self._names.items())
         ]
         return [*sorted(self._modules), *froms]
+
+
+def client_class(ir: Ir) -> str:
+    """The name of the synchronous client: the package's, unless an API has that already."""
+    name = naming.pascal(ir.package)
+    return f"{name}Client" if any(api.class_name == name for api in ir.apis) else name
 
 
 def model_module(ir: Ir, component: str) -> str:
@@ -164,5 +174,5 @@ def method_doc(ir: Ir, operation: Operation) -> str:
 
 
 def _error_of(ir: Ir, code: str) -> str:
-    kinds = ir.errors.kinds if ir.errors else ()
+    kinds = ir.all_errors.kinds if ir.all_errors else ()
     return next((kind.name for kind in kinds if kind.code == code), code)

@@ -43,10 +43,13 @@ def is_current(out: Path, inputs: str) -> bool:
     return all(_hash_of(out / path) == value for path, value in files.items())
 
 
-def with_manifest(files: Mapping[str, str], inputs: str) -> dict[str, str]:
-    """The files and their manifest."""
+def with_manifest(
+    files: Mapping[str, str], inputs: str, more: Mapping[str, Any] | None = None
+) -> dict[str, str]:
+    """The files and their manifest, which says `more` where that is given."""
     hashes = {path: _sha256(text.encode()) for path, text in sorted(files.items())}
-    manifest = json.dumps({"comment": _COMMENT, "inputs": inputs, "files": hashes}, indent=1) + "\n"
+    said = {"comment": _COMMENT, "inputs": inputs, **(more or {}), "files": hashes}
+    manifest = json.dumps(said, indent=1) + "\n"
     return {**files, MANIFEST: manifest}
 
 
@@ -128,7 +131,9 @@ def _read_manifest(out: Path) -> dict[str, Any]:
         value = json.loads((out / MANIFEST).read_bytes())
     except (OSError, ValueError):
         return {}
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    manifest = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    # Somebody else's file of that name says nothing of what may be removed.
+    return manifest if str(manifest.get("comment")).startswith(MARKER) else {}
 
 
 def _read(path: Path) -> str | None:

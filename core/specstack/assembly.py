@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterable
-from importlib import import_module, resources
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from specstack import logs
@@ -12,6 +12,7 @@ from specstack.auth import auth_provider
 from specstack.auth.hook import authentication
 from specstack.config import RunConfig, load_reference
 from specstack.descriptors import GeneratedServer, Operation
+from specstack.external.documents import documents
 from specstack.http import ErrorTable, Hook, HttpSettings, ObserverFor, SpecApp, build_app
 from specstack.http.app import BUNDLE_PATH
 from specstack.http.cors import Cors, CorsRules
@@ -24,14 +25,12 @@ from specstack.runtime import Runtime
 from specstack.sources import RandomIds, SystemClock, cache_dir
 from specstack.startup import StartupError
 from specstack.upstream import UpstreamPool
-from specstack_server import SERVER
+from specstack_server import SERVER as SERVER
 from specstack_wire import codec_of
 
 if TYPE_CHECKING:
     from specstack.quota import Gate
     from specstack.recorder.recorder import Recorder
-
-DOCUMENTS = ("openapi.json", "openapi-3.1.json")
 
 VALIDATING = os.environ.get("SPECSTACK_VALIDATE_REPLIES") == "1"
 """Whether every reply is checked against the spec, for tests (see `specstack.testing.validator`)."""
@@ -46,15 +45,10 @@ class Application:
     """
 
     def __init__(
-        self,
-        config: RunConfig,
-        server: GeneratedServer,
-        recorder: "Recorder | None" = None,
-        *,
-        validating: bool = VALIDATING,
+        self, config: RunConfig, recorder: "Recorder | None" = None, *, validating: bool = VALIDATING
     ) -> None:
         self.config = config
-        self.server = server
+        self.server = config.server
         self._auth = auth_provider(config.stack.server.auth)
         self._cors = CorsRules.of(config.stack.server.cors)
         self._recorder = recorder
@@ -156,7 +150,9 @@ class Application:
         routers = [load_reference(entry.router)(runtime.api(entry.name)) for entry in served]
         _warm(runtime.operations())
         settings = self.config.stack.server
-        errors = ErrorTable.from_module(import_module(self.server.errors))
+        errors = ErrorTable.from_module(
+            import_module(self.server.errors), *(import_module(one.errors) for one in self.server.external)
+        )
         watch_kept(runtime)
         hooks: list[Hook] = []
         observers = [*runtime.telemetry.observers, *self._observers(), observing_kept(runtime)]
@@ -179,7 +175,7 @@ class Application:
                 hooks=tuple(hooks),
                 observers=tuple(observers),
             ),
-            documents=_documents(self.server.openapi),
+            documents=documents(self.server),
             startup=_nothing,
             shutdown=self.stop,
         )
@@ -207,7 +203,7 @@ class Application:
         if self._validating:
             from specstack.testing.validator import Validated
 
-            front = Validated(app, _documents(self.server.openapi)[BUNDLE_PATH])
+            front = Validated(app, documents(self.server)[BUNDLE_PATH])
         return front if self._cors is None else Cors(front, self._cors)
 
     def _access_log(self, runtime: Runtime) -> tuple[ObserverFor, ...]:
@@ -221,18 +217,14 @@ class Application:
 
 
 def build(
-    config: RunConfig,
-    server: GeneratedServer = SERVER,
-    *,
-    recorder: "Recorder | None" = None,
-    validating: bool = VALIDATING,
+    config: RunConfig, *, recorder: "Recorder | None" = None, validating: bool = VALIDATING
 ) -> Application:
     """The app that serves `config`. It starts with its lifespan, or with `await app.start()`.
 
     Without a `recorder` the environment says whether calls are recorded. `validating` checks every reply
     against the spec, for tests. Raises StartupError where the environment asks for a mode that there is not.
     """
-    return Application(config, server, recorder or _recorder(server), validating=validating)
+    return Application(config, recorder or _recorder(config.server), validating=validating)
 
 
 def _recorder(server: GeneratedServer) -> "Recorder | None":
@@ -249,12 +241,6 @@ def _recorder(server: GeneratedServer) -> "Recorder | None":
 
 async def _nothing() -> None:
     """The application has started before its HTTP side exists."""
-
-
-def _documents(package: str) -> dict[str, bytes]:
-    folder = resources.files(package)
-    found = {f"/{name}": folder / name for name in DOCUMENTS}
-    return {path: file.read_bytes() for path, file in found.items() if file.is_file()}
 
 
 def _warm(operations: Iterable[Operation]) -> None:

@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,9 +14,12 @@ from specstack.config_schema import check, close_to
 from specstack.config_server import server_faults
 from specstack.config_values import Fault, Substituted, place, shown_path, substitute
 from specstack.descriptors import GeneratedServer, Operation, ProviderSpec, TelemetrySpec
+from specstack.external import joined, provider_types
+from specstack.external.stack import stack_class
 from specstack.log_format import unknown_category
 from specstack.positions import Map, Seq, YamlError, line_of, load
 from specstack.positions import Path as KeyPath
+from specstack.references import load_reference as load_reference
 from specstack.startup import ConfigError
 from specstack.storage.settings import storage_faults
 
@@ -43,10 +45,12 @@ class ConfiguredProvider:
 class RunConfig:
     """A run config that is right. `apis` are the names to serve, or None for all that can be.
 
-    `registered` are the resources by plural name, each with its place for errors.
+    `registered` are the resources by plural name, each with its place for errors. `server` is what it was
+    read for, with all that joins it from outside.
     """
 
     file: str
+    server: GeneratedServer
     stack: "StackConfig"
     providers: tuple[ConfiguredProvider, ...]
     apis: tuple[str, ...] | None
@@ -67,6 +71,18 @@ def load_config(path: Path, server: GeneratedServer, env: Mapping[str, str] | No
     return read_config(read_text(path), str(path), server, os.environ if env is None else env)
 
 
+def server_of(
+    path: Path | None, server: GeneratedServer, env: Mapping[str, str] | None = None
+) -> GeneratedServer:
+    """`server` with installed packages, and with the folders that the run config in `path` names.
+
+    The rest of the run config is not looked at. Raises ConfigError.
+    """
+    text, file = ("{}", "") if path is None else (read_text(path), str(path))
+    values = substitute(document_of(text, file), os.environ if env is None else env)
+    return _joined(server, values, file)
+
+
 def read_text(path: Path) -> str:
     """The text of a file. Raises ConfigError."""
     try:
@@ -79,16 +95,10 @@ def read_text(path: Path) -> str:
 
 def read_config(text: str, file: str, server: GeneratedServer, env: Mapping[str, str]) -> RunConfig:
     """`load_config` for a text; `file` is its name in errors."""
-    from specstack_api.run_config import StackConfig
-
-    try:
-        document = load(text)
-    except YamlError as error:
-        raise ConfigError([f"{file}:{error.line}: {error}; mend the YAML there"]) from None
-    if not isinstance(document, Map):
-        raise ConfigError([f"{file}:1: must be a mapping with version, distro_name and providers"])
-    values = substitute(document, env)
-    stack, faults = check(StackConfig, values.root, (), values.dynamic, {one.path for one in values.faults})
+    values = substitute(document_of(text, file), env)
+    server = _joined(server, values, file)
+    known = {one.path for one in values.faults}
+    stack, faults = check(stack_class(server), values.root, (), values.dynamic, known)
     reading = _Reading(file, server, values)
     providers = reading.providers()
     if stack is not None:
@@ -100,7 +110,27 @@ def read_config(text: str, file: str, server: GeneratedServer, env: Mapping[str,
     }
     if found or stack is None:
         raise ConfigError(one.render(file) for one in sorted(found, key=_place))
-    return RunConfig(file, stack, tuple(providers), reading.apis(), reading.registered(stack), values)
+    return RunConfig(file, server, stack, tuple(providers), reading.apis(), reading.registered(stack), values)
+
+
+def document_of(text: str, file: str) -> Map:
+    """A run config's text with its places, as it is written. Raises ConfigError."""
+    try:
+        document = load(text)
+    except YamlError as error:
+        raise ConfigError([f"{file}:{error.line}: {error}; mend the YAML there"]) from None
+    if not isinstance(document, Map):
+        raise ConfigError([f"{file}:1: must be a mapping with version, distro_name and providers"])
+    return document
+
+
+def _joined(server: GeneratedServer, values: Substituted, file: str) -> GeneratedServer:
+    whole, faults, lines = joined(server, values.root, Path(file).parent)
+    if faults or lines:
+        # What is missing from the server now would be missed in many other places: no more is said than this.
+        found = (*values.faults, *map(values.with_variable, faults))
+        raise ConfigError([*(one.render(file) for one in sorted(found, key=_place)), *lines])
+    return whole
 
 
 class _Reading:
@@ -110,7 +140,7 @@ class _Reading:
         self._file = file
         self._server = server
         self._values = values
-        self._registry = cast(Mapping[tuple[str, str], ProviderSpec], load_reference(server.providers))
+        self._registry = provider_types(server)
         self.faults: list[Fault] = []
 
     def providers(self) -> list[ConfiguredProvider]:
@@ -254,9 +284,3 @@ def _place(fault: Fault) -> tuple[int, str, str]:
 def all_operations(server: GeneratedServer) -> list[Operation]:
     """The operations of every API that the server knows, served or not."""
     return [op for entry in server.apis.values() for op in load_reference(entry.operations)]
-
-
-def load_reference(reference: str) -> Any:
-    """The object that `module:name` names."""
-    module, _, name = reference.partition(":")
-    return getattr(import_module(module), name)

@@ -18,17 +18,18 @@ def faults_of(provider: Any, spec: ProviderSpec, protocol: type[Any]) -> list[st
         if not callable(getattr(provider, name, None))
     ]
     for name in spec.capabilities:
-        faults.extend(_method_faults(provider, name, protocol))
+        faults.extend(method_faults(provider, name, protocol, ", which its spec lists as a capability"))
     return faults
 
 
-def _method_faults(provider: Any, name: str, protocol: type[Any]) -> list[str]:
+def method_faults(provider: Any, name: str, protocol: type[Any], why: str = "") -> list[str]:
+    """What is wrong with one method of an implementation; `why` says who promises it."""
     method = getattr(provider, name, None)
     promised = getattr(protocol, name, None)
     if promised is None:
         return [f"its spec lists the capability {name}, which {protocol.__name__} does not have"]
     if method is None or getattr(method, "__func__", None) is promised:
-        return [f"it does not implement {name}, which its spec lists as a capability"]
+        return [f"it does not implement {name}{why}"]
     if not callable(method):
         return [f"{name} is no method"]
     function = inspect.unwrap(method)

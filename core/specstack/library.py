@@ -1,9 +1,9 @@
 """The server in the program that uses it: the ordinary client, without a socket."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 from specstack.assembly import SERVER, build
 from specstack.config import RunConfig, load_config, read_config
@@ -20,6 +20,7 @@ BASE_URL = "http://localhost"
 GIVEN = "<mapping>"
 """What errors call a run config that was given as a mapping."""
 
+C = TypeVar("C")
 Source = str | Path | Mapping[str, Any]
 
 
@@ -47,22 +48,37 @@ def from_config(
 ) -> AsyncSpecstack: ...
 
 
+@overload
 def from_config(
-    config: Source = "starter",
+    config: Source = ...,
     *,
+    client: Callable[..., C],
     asynchronous: bool = False,
     env: Mapping[str, str] | None = None,
     api_key: str | None = None,
     headers: Mapping[str, str] | None = None,
     recorder: "Recorder | None" = None,
-) -> Specstack | AsyncSpecstack:
+) -> C: ...
+
+
+def from_config(
+    config: Source = "starter",
+    *,
+    client: Callable[..., Any] | None = None,
+    asynchronous: bool = False,
+    env: Mapping[str, str] | None = None,
+    api_key: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    recorder: "Recorder | None" = None,
+) -> Any:
     """A client of a server that runs in this process, by the same code as behind a socket.
 
     `config` is a distribution's name, the path of a run config or of a directory with `config.yaml`, or a
     run config as a mapping. `env` replaces the process's environment in it; `api_key` and `headers` go along
     with every call. Providers start with the first call and stop when the client is closed; use it with
     `with` (`async with`). An asynchronous client belongs to the event loop of its first call; a synchronous
-    one keeps a loop in a thread of its own and may be used from any thread but that.
+    one keeps a loop in a thread of its own and may be used from any thread but that. `client` is the class to
+    give instead of `Specstack` (or `AsyncSpecstack`): the generated client of an external API.
 
     A `recorder` keeps what providers ask of models and other servers, or answers in their place.
 
@@ -71,8 +87,10 @@ def from_config(
     """
     app = build(_read(config, env), recorder=recorder)
     if asynchronous:
-        return AsyncSpecstack(BASE_URL, api_key, headers=headers, transport=AsyncTransport(app))
-    return Specstack(BASE_URL, api_key, headers=headers, transport=Transport(app, loop_factory()))
+        made = client or AsyncSpecstack
+        return made(BASE_URL, api_key, headers=headers, transport=AsyncTransport(app))
+    made = client or Specstack
+    return made(BASE_URL, api_key, headers=headers, transport=Transport(app, loop_factory()))
 
 
 def _read(config: Source, env: Mapping[str, str] | None) -> RunConfig:

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 from specstack.config import ConfiguredProvider, RunConfig, load_reference
+from specstack.core_services import make_service
 from specstack.descriptors import ApiEntry, GeneratedServer, Operation
 from specstack.order import apis_behind, start_order, table_spec
 from specstack.resolver import Running, Supplies, start, stop
@@ -113,11 +114,10 @@ class Runtime:
         message = f"which of {ids} serves what is not routed? mark one `default: true`"
         raise StartupError(f"{self.config.file}: providers.{api}: {message}")
 
-    def service(self, name: str) -> Any:
-        """A core service, made at first use."""
+    def service(self, name: str, protocol: type[Any] | None = None) -> Any:
+        """A core service, made at first use and checked against its Protocol. Raises StartupError."""
         if name not in self._services:
-            module = import_module(self.server.services[name])
-            self._services[name] = module.create(self)
+            self._services[name] = make_service(self, name, self.server.services[name], protocol)
         return self._services[name]
 
     @property

@@ -11,6 +11,11 @@ class StartupError(Exception):
         self.lines = lines
 
 
+def told(error: Exception) -> str:
+    """An exception in one line: its class and what it says."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
 class ConfigError(StartupError):
     """The run config is wrong: every fault at once, as `file:line: key: what is wrong; what to do`."""
 

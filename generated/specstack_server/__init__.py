@@ -48,6 +48,8 @@ SERVER = GeneratedServer(
     providers="specstack_server.provider_registry:PROVIDERS",
     errors="specstack_api.errors",
     openapi="specstack_api",
+    package="specstack",
+    generator="fb2ccacfad72aef84290c9ce078fe35d4b8e6c33d3625d3ab4bf44fe640f1d2f",
     sql_tables=(
         SqlTable(
             name="chat_completions",

@@ -181,7 +181,8 @@ GALLERY: dict[str, tuple[str, Mapping[str, str], list[str]]] = {
         HEAD + "providers: {}\nvector_stores: {}\n",
         {},
         [
-            "4: vector_stores: unknown key; there are: apis, distro_name, logging, providers, "
+            "4: vector_stores: unknown key; there are: apis, distro_name, external_apis_dir, "
+            "external_providers_dir, logging, providers, "
             "registered_resources, server, storage, telemetry, version"
         ],
     ),

@@ -220,6 +220,15 @@ CASES: dict[str, tuple[str, list[str]]] = {
             "it is literal text"
         ],
     ),
+    "folders from outside": (
+        HEAD + "providers: {}\nexternal_providers_dir: /srv/p\nexternal_apis_dir: /srv/a\n",
+        [
+            "5: external_providers_dir: not carried: a provider is described in another form here; "
+            "docs/external.md shows it",
+            "6: external_apis_dir: not carried: an API is described in another form here; docs/external.md "
+            "shows it",
+        ],
+    ),
     "no secret in the report": (
         HEAD + "providers:\n  inference:\n"
         "    - {provider_id: a, provider_type: remote::vllm, config: {base_url: u, password: s3cret}}\n"

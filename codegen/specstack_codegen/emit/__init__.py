@@ -37,4 +37,12 @@ EMITTERS: dict[str, Emitter] = {
     "openapi": _lazy("openapi"),
     "client": _lazy("client"),
     "docs": _lazy("docs"),
+    "places": _lazy("places"),
 }
+
+_WITHOUT_APIS = ("config", "errors", "api", "server", "docs", "places")
+
+
+def emitters(ir: Ir) -> dict[str, Emitter]:
+    """Those that have something to say of this spec: one of providers alone has no operations."""
+    return EMITTERS if ir.apis else {name: EMITTERS[name] for name in _WITHOUT_APIS}

@@ -18,6 +18,10 @@ def emit(ir: Ir) -> Files:
             names.append(api.class_name)
         if names:
             modules[f"{ir.api_package}.protocols.{api.name}"] = names
+    if not modules:
+        doc = "The settings of providers."
+        text = render("module.py.jinja", header=header(ir, "providers/*"), doc=doc, imports=[], blocks=[])
+        return {f"{ir.api_package}/__init__.py": text, f"{ir.api_package}/py.typed": ""}
     text = render(
         "api/init.py.jinja",
         header=header(ir, "openapi/*.yaml", "services.yaml"),

@@ -203,7 +203,8 @@ class _AutoRouter:
         service = self.ir.service(operation.serve.service or "")
         attribute = f"_{naming.snake(service.name)}"
         self.imports.add(f"{self.ir.api_package}.protocols.{service.api}", service.class_name)
-        self.init[attribute] = f"self.{attribute}: {service.class_name} = runtime.service({service.name!r})"
+        made = f"runtime.service({service.name!r}, {service.class_name})"
+        self.init[attribute] = f"self.{attribute}: {service.class_name} = {made}"
         return [f"return await self.{attribute}.{operation.name}(ctx, request)"]
 
     def provider(self, operation: Operation) -> Lines:

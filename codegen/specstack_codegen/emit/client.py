@@ -11,7 +11,7 @@ from specstack_codegen.emit import Files
 from specstack_codegen.emit.client_methods import methods_of
 from specstack_codegen.emit.client_types import Types
 from specstack_codegen.ir import Api, ErrorKind, Errors, Ir, Operation
-from specstack_codegen.render import TEMPLATES, header, render
+from specstack_codegen.render import TEMPLATES, client_class, header, render
 
 _DEFAULT_ENVELOPE = ("openai", {"error": {part: f"${part}" for part in ("message", "type", "param", "code")}})
 _STATUS_BASES = {
@@ -50,7 +50,7 @@ _IMPORTS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 def emit(ir: Ir) -> Files:
     """The client package: the shared core, one module per API, the errors, and the two client classes."""
-    root, name = ir.client_package, naming.pascal(ir.package)
+    root, name = ir.client_package, client_class(ir)
     apis = [api for api in ir.apis if api.operations]
     head = header(ir, "openapi/*.yaml")
     exports = [*_EXPORTS, (".client", (f"Async{name}", name))]
@@ -139,7 +139,7 @@ def _literal(value: Any) -> str:
 def _errors(ir: Ir) -> dict[str, Any]:
     """The error classes worth a name: one per code, and where each envelope keeps its parts."""
     kinds: dict[str, ErrorKind] = {}
-    for kind in ir.errors.kinds if ir.errors else ():
+    for kind in ir.all_errors.kinds if ir.all_errors else ():
         if kind.code is not None:
             kinds.setdefault(kind.code, kind)
     return {
@@ -154,7 +154,7 @@ def _errors(ir: Ir) -> dict[str, Any]:
             for kind in kinds.values()
         ],
         "parents": sorted(set(_STATUS_BASES.values())),
-        "envelopes": _envelopes(ir.errors),
+        "envelopes": _envelopes(ir.all_errors),
     }
 
 

@@ -11,7 +11,7 @@ from specstack_codegen.emit import Files
 from specstack_codegen.ir import Ir, Provider
 from specstack_codegen.models import emit_models
 from specstack_codegen.render import header, render
-from specstack_codegen.run_config_schema import run_config_schema
+from specstack_codegen.run_config_schema import additions, run_config_schema
 from specstack_codegen.schemas import SCHEMA_PREFIX
 from specstack_codegen.split import Module, split_models
 
@@ -41,9 +41,12 @@ def emit(ir: Ir) -> Files:
         files[f"{ir.api_package}/run_config.py"] = _module(
             modules["run_config"],
             header(ir, "config.yaml", *config_sources(ir)),
-            f"The run config. `{ir.config['root']}` is the whole of it.",
+            f"What {ir.package} adds to the run config."
+            if ir.external
+            else f"The run config. `{ir.config['root']}` is the whole of it.",
         )
-        schema = run_config_schema(ir)
+    if ir.config or ir.external:
+        schema = additions(ir) if ir.external else run_config_schema(ir)
         files[f"{ir.api_package}/run-config.schema.json"] = (
             json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
         )

@@ -18,7 +18,7 @@ from specstack_codegen.emit.docs_schema import Pages, Row, cell
 from specstack_codegen.emit.docs_storage import storage_values
 from specstack_codegen.ir import Api, Errors, Ir, Provider, Schema
 from specstack_codegen.ir_telemetry import Telemetry
-from specstack_codegen.render import header, render
+from specstack_codegen.render import client_class, header, render
 
 ROOT = "docs"
 
@@ -40,12 +40,14 @@ class Reference:
     def pages(self) -> Files:
         ir = self.ir
         files = {f"{ROOT}/apis/{api.name}.md": self.api(api) for api in self.apis}
-        files[f"{ROOT}/apis/common.md"] = self.common()
+        if self.apis:
+            files[f"{ROOT}/apis/common.md"] = self.common()
+            files[f"{ROOT}/python-client.md"] = self.client()
         for provider in ir.providers:
             files[_provider_page(provider)] = self.provider(provider)
         if ir.errors is not None:
             files[f"{ROOT}/errors.md"] = self.errors(ir.errors)
-        if ir.config is not None:
+        if ir.config is not None and not ir.external:
             files[f"{ROOT}/run-config.md"] = self.run_config(ir.config)
         if ir.storage.stores or ir.storage.tables:
             files[f"{ROOT}/storage.md"] = self.render(
@@ -55,7 +57,6 @@ class Reference:
             files[f"{ROOT}/deviations.md"] = self.deviations(ir.deviations)
         if ir.telemetry is not None:
             files[f"{ROOT}/telemetry.md"] = self.telemetry(ir.telemetry)
-        files[f"{ROOT}/python-client.md"] = self.client()
         files[f"{ROOT}/index.md"] = self.index()
         return files
 
@@ -97,9 +98,11 @@ class Reference:
 
     def provider(self, provider: Provider) -> str:
         page = _provider_page(provider)
-        api = self.ir.api(provider.api)
-        names = {op.name: op for op in api.provider_operations}
-        hooks = {hook.name for hook in api.hooks}
+        # An external provider may serve an API whose pages are the server's.
+        api = next((one for one in self.ir.apis if one.name == provider.api), None)
+        names = {op.name: op for op in api.provider_operations} if api else {}
+        hooks = {hook.name for hook in api.hooks} if api else set[str]()
+        address = relative(f"{ROOT}/apis/{api.name}.md", page) if api else ""
         entry = {
             "provider_id": provider.provider_type.split("::")[-1],
             "provider_type": provider.provider_type,
@@ -112,10 +115,11 @@ class Reference:
             provider=provider,
             config=schema_rows(provider.config),
             data=schema_rows(provider.provider_data or {}),
+            api=address,
             capabilities=[
-                (name, f"{relative(f'{ROOT}/apis/{api.name}.md', page)}#{names[name].id.lower()}")
+                (name, f"{address}#{names[name].id.lower()}" if api else "")
                 for name in provider.capabilities
-                if name in names
+                if name in names or not api
             ],
             discovers=[name for name in provider.capabilities if name in hooks],
             sample=yaml.safe_dump(sample, sort_keys=False, allow_unicode=True, width=100),
@@ -171,7 +175,7 @@ class Reference:
             ("openapi/*.yaml",),
             package=self.ir.client_package,
             api_package=self.ir.api_package,
-            name=naming.pascal(self.ir.package),
+            name=client_class(self.ir),
             examples=_examples(self.ir),
             apis=self.apis,
         )
@@ -187,7 +191,7 @@ class Reference:
                 for one in self.ir.providers
             ],
             has_errors=self.ir.errors is not None,
-            has_config=self.ir.config is not None,
+            has_config=self.ir.config is not None and not self.ir.external,
             has_storage=bool(self.ir.storage.stores or self.ir.storage.tables),
             has_deviations=self.ir.deviations is not None,
             has_telemetry=self.ir.telemetry is not None,

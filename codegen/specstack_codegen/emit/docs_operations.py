@@ -131,7 +131,7 @@ def _paging(pagination: Pagination | None) -> str:
 
 
 def _refusals(ir: Ir, operation: Operation) -> list[tuple[str, str]]:
-    kinds = {kind.code: kind for kind in (ir.errors.kinds if ir.errors else ())}
+    kinds = {kind.code: kind for kind in (ir.all_errors.kinds if ir.all_errors else ())}
     return [(code, cell(kinds[code].description) if code in kinds else "") for code in operation.refusals]
 
 

@@ -13,6 +13,7 @@ from specstack_codegen.render import (
     Imports,
     add_models,
     add_signature,
+    error_module,
     header,
     method_doc,
     render,
@@ -129,6 +130,6 @@ def _hook(ir: Ir, hook: Hook, imports: Imports, body: str) -> Method:
 
 def unsupported_error(ir: Ir) -> tuple[str, str]:
     """Module and class of the error for an operation that a provider lacks."""
-    roles = dict(ir.errors.roles) if ir.errors else {}
+    roles = dict(ir.all_errors.roles) if ir.all_errors else {}
     name = roles.get("unsupported_operation")
-    return (f"{ir.api_package}.errors", name) if name else (WIRE, "OperationNotSupported")
+    return (error_module(ir, name), name) if name else (WIRE, "OperationNotSupported")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from specstack_codegen.build import CORE_PACKAGE
+from specstack_codegen.cache import digest, generator_digest
 from specstack_codegen.emit import Files
 from specstack_codegen.emit.auto_routers import router_class
 from specstack_codegen.emit.storage import table_entry
@@ -25,7 +27,7 @@ def emit(ir: Ir) -> Files:
 def _server(ir: Ir) -> str:
     package = ir.server_package
     imports = Imports()
-    imports.add(DESCRIPTORS, "ApiEntry", "GeneratedServer")
+    imports.add(DESCRIPTORS, "GeneratedServer", *(["ApiEntry"] if ir.apis else []))
     if ir.storage.tables:
         imports.add(DESCRIPTORS, "SqlTable")
     return render(
@@ -38,13 +40,29 @@ def _server(ir: Ir) -> str:
             (one.name, f"{package}.routing_tables.{one.module}:{one.class_name}") for one in ir.resources
         ],
         services=[(one.name, one.module) for one in ir.services],
-        providers=f"{package}.provider_registry:PROVIDERS",
-        errors=ir.errors_module,
-        openapi=ir.api_package,
+        facts=_facts(ir),
         sql_tables=[table_entry(ir, table) for table in ir.storage.tables],
         migrations=[(api, ir.storage.migrations) for api in ir.storage.apis],
         telemetry=f"{package}.telemetry:TELEMETRY" if ir.telemetry else None,
     )
+
+
+def _facts(ir: Ir) -> list[tuple[str, str]]:
+    found = [
+        ("providers", f"{ir.server_package}.provider_registry:PROVIDERS"),
+        ("errors", ir.errors_module),
+        ("openapi", ir.api_package),
+        ("package", ir.package),
+    ]
+    if ir.package == CORE_PACKAGE:
+        found.append(
+            ("generator", digest(generator_digest(), *(f"{one}={ir.sources[one]}" for one in ir.sources)))
+        )
+    if ir.external:
+        found.append(("made_for", ir.external))
+    if ir.external and ir.config:
+        found.append(("registered", f"{ir.api_package}.run_config:{ir.config['registrations']}"))
+    return [(name, repr(value)) for name, value in found]
 
 
 def _api_entry(ir: Ir, api: Api) -> list[tuple[str, str]]:

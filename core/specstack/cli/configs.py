@@ -5,9 +5,7 @@ from typing import Annotated
 
 import typer
 
-from specstack.cli.output import fail
-
-SCHEMA = "run-config.schema.json"
+from specstack.cli.output import Joined, fail
 
 Config = Annotated[
     str, typer.Argument(help="A distribution's name, a run config, or a directory with config.yaml.")
@@ -67,20 +65,27 @@ def show(config: Config = "starter") -> None:
 
 
 @config.command()
-def schema() -> None:
+def schema(config: Joined = None) -> None:
     """Print the JSON Schema of run configs, for editors.
 
-    Example:
+    Examples:
 
-        specstack config schema > run-config.schema.json
+    \b
+      specstack config schema > run-config.schema.json
+      specstack config schema my-config.yaml > run-config.schema.json     with what its external folders bring
 
     Then begin a run config with the line:
 
         # yaml-language-server: $schema=run-config.schema.json
     """
-    from importlib import resources
+    from specstack.cli.loading import server_for
+    from specstack.external.editor import editor_schema
+    from specstack.startup import StartupError
 
-    typer.echo((resources.files("specstack_api") / SCHEMA).read_text("utf-8"), nl=False)
+    try:
+        typer.echo(editor_schema(server_for(config)), nl=False)
+    except StartupError as error:
+        fail(*error.lines)
 
 
 @config.command()

@@ -18,6 +18,12 @@ Url = Annotated[
 ]
 """The option that names the running server."""
 
+Joined = Annotated[
+    str | None,
+    typer.Argument(metavar="[CONFIG]", help="A run config: what its external folders bring counts too."),
+]
+"""The argument that names a run config for what it adds to the server."""
+
 
 def fail(*lines: str) -> NoReturn:
     """Print each line as an error and leave with status 1."""

@@ -15,7 +15,7 @@ from specstack.config_values import Fault, place
 from specstack.descriptors import GeneratedServer
 from specstack.distributions import CONFIG, Distribution
 from specstack.distro.lock import extras_of
-from specstack.distro.needs import provider_types, storage_extras, telemetry_extras
+from specstack.distro.needs import external_folders, provider_types, storage_extras, telemetry_extras
 from specstack.positions import Map, YamlError, load
 from specstack.startup import ConfigError
 from specstack_wire import ClosedModel
@@ -66,6 +66,9 @@ def load_build(found: Distribution, server: GeneratedServer) -> Build:
 
     Raises ConfigError with every fault of the build config, also where the two do not fit.
     """
+    outside = [fault.render(str(found.path)) for fault in external_folders(found.path)]
+    if outside:
+        raise ConfigError(outside)
     written = found.path.with_name(BUILD)
     if found.path.name == CONFIG and written.is_file():
         return Build.of(read_build(read_text(written), str(written), found.path, server), found.path, server)

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from specstack.config import load_reference, read_text
-from specstack.config_values import place, shown_path
+from specstack.config import document_of, load_reference, read_text
+from specstack.config_values import Fault, place, shown_path
 from specstack.descriptors import GeneratedServer, ProviderSpec
 from specstack.env import EnvError, expand, references
-from specstack.positions import Map, Seq, YamlError, load
+from specstack.external import EXTERNAL_KEYS
+from specstack.positions import Map, Seq
 from specstack.positions import Path as KeyPath
 from specstack.startup import ConfigError
 from specstack.storage.settings import driver_extra
@@ -113,19 +114,21 @@ def variables(path: Path) -> list[Variable]:
     return list(found.values())
 
 
+def external_folders(path: Path) -> list[Fault]:
+    """What a run config takes from folders of its own, as faults: images have what comes with specstack."""
+    root = _document(path)
+    hint = "build one of your own on top of such an image, with the folder in it"
+    message = f"images hold what comes with specstack; {hint}"
+    return [place(root, (key,), message) for key in EXTERNAL_KEYS if key in root]
+
+
 def stored_weights(path: Path) -> list[str]:
     """The weights of the model store that a run config names."""
     return list(dict.fromkeys(value for where, value in _texts(_document(path), ()) if where[-1] == "store"))
 
 
 def _document(path: Path) -> Map:
-    try:
-        root = load(read_text(path))
-    except YamlError as error:
-        raise ConfigError([f"{path}:{error.line}: {error}; mend the YAML there"]) from None
-    if not isinstance(root, Map):
-        raise ConfigError([f"{path}:1: must be a mapping with version, distro_name and providers"])
-    return root
+    return document_of(read_text(path), str(path))
 
 
 def _texts(node: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:

@@ -61,10 +61,16 @@ class ErrorTable:
         self.default_envelope = next(iter(envelopes))
 
     @classmethod
-    def from_module(cls, module: ModuleType) -> "ErrorTable":
-        """The table of a generated errors module (its `ROLES` and `ENVELOPES`)."""
+    def from_module(cls, module: ModuleType, *others: ModuleType) -> "ErrorTable":
+        """The table of a generated errors module (its `ROLES` and `ENVELOPES`).
+
+        The envelopes of `others` come behind its own.
+        """
         roles = cast("Mapping[str, type[ApiError]]", module.ROLES)
-        envelopes = cast("Mapping[str, Envelope]", module.ENVELOPES)
+        envelopes = dict(cast("Mapping[str, Envelope]", module.ENVELOPES))
+        for other in others:
+            for name, envelope in cast("Mapping[str, Envelope]", other.ENVELOPES).items():
+                envelopes.setdefault(name, envelope)
         return cls(roles, envelopes)
 
     def error(

@@ -48,7 +48,7 @@ class Carrier:
         target = (rule.to or dotted).split(".")
         here = shapes.at(annotation, *target) if rule.values is None else Any
         deeper = isinstance(value, Map) and not shapes.takes_mapping(here)
-        if here is None or deeper or not _has(annotation, target):
+        if here is None or deeper or rule.differs or not _has(annotation, target):
             self._elsewhere(value, path, into, annotation, dotted, rule)
             return
         carried = self.value(value, path, here, rule.to or dotted)

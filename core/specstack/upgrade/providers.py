@@ -1,12 +1,12 @@
 """Providers of the old file: their types, ids and settings in our terms."""
 
 import re
-from collections.abc import Mapping
 from typing import Any, cast
 
-from specstack.config import load_reference
 from specstack.descriptors import GeneratedServer, ProviderSpec
+from specstack.external import provider_types
 from specstack.positions import Map, Path, Seq, line_of
+from specstack.references import load_reference
 from specstack.upgrade import shapes
 from specstack.upgrade.carry import Carrier, inside
 from specstack.upgrade.dialect import translated
@@ -29,7 +29,7 @@ class Providers:
         self._server = server
         self._tables = tables
         self._report = report
-        self._registry = cast(Mapping[tuple[str, str], ProviderSpec], load_reference(server.providers))
+        self._registry = provider_types(server)
         self.ids: dict[str, str] = {}
         self.gone: dict[str, str] = {}
 

@@ -33,7 +33,9 @@ class InferenceRouter:
     """Serves the inference API: finds what is behind each operation and calls it."""
 
     def __init__(self, runtime: Runtime) -> None:
-        self._stored_completions: StoredCompletionsService = runtime.service("stored_completions")
+        self._stored_completions: StoredCompletionsService = runtime.service(
+            "stored_completions", StoredCompletionsService
+        )
         self._models: ModelsTable = runtime.table("model")
 
     async def list_chat_completions(

@@ -18,8 +18,8 @@ class InspectRouter:
     """Serves the inspect API: finds what is behind each operation and calls it."""
 
     def __init__(self, runtime: Runtime) -> None:
-        self._inspect: InspectService = runtime.service("inspect")
-        self._metrics: MetricsService = runtime.service("metrics")
+        self._inspect: InspectService = runtime.service("inspect", InspectService)
+        self._metrics: MetricsService = runtime.service("metrics", MetricsService)
 
     async def health(self, ctx: RequestContext, request: Request[None, NoParams]) -> Payload[HealthInfo]:
         """Tell whether the server is up."""

@@ -12,7 +12,7 @@ class ProvidersRouter:
     """Serves the providers API: finds what is behind each operation and calls it."""
 
     def __init__(self, runtime: Runtime) -> None:
-        self._providers: ProvidersService = runtime.service("providers")
+        self._providers: ProvidersService = runtime.service("providers", ProvidersService)
 
     async def list_providers(
         self, ctx: RequestContext, request: Request[None, NoParams]

@@ -26,6 +26,7 @@ SERVER = GeneratedServer(
     providers="tiny_server.provider_registry:PROVIDERS",
     errors="tiny_api.errors",
     openapi="tiny_api",
+    package="tiny",
     sql_tables=(
         SqlTable(name="sales", api="shops", store="ledger", model="tiny_server.sql_tables.shops:Sales"),
         SqlTable(

@@ -22,7 +22,7 @@ class ShopsRouter:
 
     def __init__(self, runtime: Runtime) -> None:
         self._shops: ShopsTable = runtime.table("shop")
-        self._clock: ClockService = runtime.service("clock")
+        self._clock: ClockService = runtime.service("clock", ClockService)
 
     async def create_order(
         self, ctx: RequestContext, request: Request[CreateOrderRequest, NoParams]
