@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 FOLDER = ".specstack-cache"
+APPROVALS = "approvals.yaml"
+"""The file of a spec from which nothing is made: it excuses changes of the others."""
 
 
 def digest(*parts: str | bytes) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from specstack_codegen.cache import digest, digest_files
+from specstack_codegen.cache import APPROVALS, digest, digest_files
 from specstack_codegen.writer import MANIFEST, Changes, apply, compare, diff, is_current, with_manifest
 
 if TYPE_CHECKING:
@@ -82,12 +82,23 @@ def _emit(spec: Spec, package: str) -> dict[str, str]:
 
 
 def input_digest(root: Path, package: str) -> str:
-    """The hash of everything that the output depends on: spec, generator source, package name."""
+    """The hash of everything that the output depends on: spec, generator source, package name.
+
+    The review of changes (`specstack spec diff`) and its approvals change no output.
+    """
     source = Path(__file__).parent
     own = digest_files(
-        source, (path for path in _files(source) if path.suffix in (".py", ".jinja", ".jinja2"))
+        source,
+        (
+            path
+            for path in _files(source)
+            if path.suffix in (".py", ".jinja", ".jinja2") and path.parent.name != "review"
+        ),
     )
-    spec = digest_files(root, (path for path in _files(root) if path.suffix in (".yaml", ".json")))
+    spec = digest_files(
+        root,
+        (path for path in _files(root) if path.suffix in (".yaml", ".json") and path.name != APPROVALS),
+    )
     return digest(own, spec, package)
 
 
