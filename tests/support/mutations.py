@@ -1,6 +1,6 @@
 """Named edits of a spec that is in memory, for tests of the review."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,10 +144,33 @@ def _holder(target: Any, way: str) -> tuple[Any, str]:
     return _follow(target, steps), key.replace("~1", "/")
 
 
-def seen(findings: list[Finding]) -> Iterator[str]:
-    """Findings as the tables write them, documentation left out."""
+def places(finding: Finding) -> list[str]:
+    """A finding as the tables write it, once for each place that feels the edit."""
+    head = f"{finding.level.word} {finding.rule}"
+    lines = (f"{head} {place.subject.identifier} {place.path}".strip() for place in finding.places)
+    return [
+        f"{line} ({place.excuse})" if place.excuse else line
+        for line, place in zip(lines, finding.places, strict=True)
+    ]
+
+
+def seen(findings: Iterable[Finding]) -> Iterator[str]:
+    """Findings by their first places, documentation left out."""
+    return (places(finding)[0] for finding in findings if finding.level)
+
+
+def unexpected(findings: Iterable[Finding], expected: Iterable[str]) -> list[str]:
+    """What of findings and expectations has no counterpart; documentation is left out.
+
+    An expectation names one of a finding's places, so that operations to come do not change it.
+    """
+    left = list(expected)
+    strangers: list[str] = []
     for finding in findings:
-        if finding.level:
-            place = finding.places[0]
-            text = f"{finding.level.word} {finding.rule} {place.subject.identifier} {place.path}"
-            yield f"{text} ({place.excuse})".strip() if place.excuse else text.strip()
+        lines = places(finding)
+        known = next((line for line in left if line in lines), None)
+        if known is not None:
+            left.remove(known)
+        elif finding.level:
+            strangers.append(f"found: {lines[0]}")
+    return [*strangers, *(f"missing: {line}" for line in left)]
