@@ -125,6 +125,7 @@ RULES: dict[str, Verdict] = {
     "unique-added": Verdict(BREAKING, "rows that exist may hold the same value twice"),
     "unique-removed": Verdict(RISKY, "what was found at most once may be found several times"),
     "index-changed": Verdict(OK, "it changes speed and not content"),
+    "migrations-moved": Verdict(OK, "users do not name the package of the revisions"),
     "storage-changed": Verdict(RISKY, "what is stored may be read otherwise"),
     # -- errors
     "error-removed": Verdict(BREAKING, "clients wait for its code, and providers raise it by name"),

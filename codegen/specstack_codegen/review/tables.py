@@ -39,7 +39,10 @@ def compare_storage(storage: Pair, sink: Sink) -> None:
         )
     for name in stores.both():
         _rest(STORAGE, stores.map(name), f"stores.{name}.", (), "storage-changed", sink)
-    _rest(STORAGE, storage, "", ("tables", "stores"), "storage-changed", sink)
+    if storage.differs("migrations"):
+        text = storage.changed("migrations")
+        sink.add("migrations-moved", STORAGE, "migrations", text, *storage.at("migrations"))
+    _rest(STORAGE, storage, "", ("tables", "stores", "migrations"), "storage-changed", sink)
 
 
 def _table(name: str) -> Subject:
