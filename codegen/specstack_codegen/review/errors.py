@@ -2,8 +2,8 @@
 
 
 class ReviewError(Exception):
-    """One readable reason; `lines` are for the terminal."""
+    """One readable reason, the first of `lines`; those after it say what helps."""
 
-    def __init__(self, *lines: str) -> None:
-        super().__init__("\n".join(lines))
-        self.lines = lines
+    def __init__(self, message: str, *hints: str) -> None:
+        super().__init__("\n".join((message, *hints)))
+        self.lines = (message, *hints)

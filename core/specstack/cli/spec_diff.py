@@ -29,10 +29,11 @@ class FailOn(StrEnum):
     NEVER = "never"
 
 
-def misuse(*lines: str) -> typer.Exit:
-    """Print each line as an error; raise the result to leave with status 2: nothing could be looked at."""
-    for line in lines:
-        typer.echo(f"error: {line}", err=True)
+def misuse(message: str, *hints: str) -> typer.Exit:
+    """Print an error and what helps; raise the result to leave with status 2: nothing could be looked at."""
+    typer.echo(f"error: {message}", err=True)
+    for hint in hints:
+        typer.echo(f"hint: {hint}", err=True)
     return typer.Exit(2)
 
 
