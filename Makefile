@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 DISTRO ?= starter
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help serve test services install generate distro-readmes check-generated lint format unit fuzz fuzz-deep bench bench-check models lock clean
+.PHONY: help serve test services install generate distro-readmes check-generated spec-diff lint format unit fuzz fuzz-deep bench bench-check models lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -20,6 +20,7 @@ test: $(VENV)/.dev ## Everything CI runs: lint, generated code is current, unit,
 	@$(MAKE) --no-print-directory services
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory check-generated
+	@$(MAKE) --no-print-directory spec-diff
 	@$(MAKE) --no-print-directory models
 	@$(MAKE) --no-print-directory unit
 
@@ -69,6 +70,11 @@ distro-readmes: $(VENV)/.dev ## Write the distributions' READMEs from their conf
 check-generated: $(VENV)/.dev ## Fail with a diff if generated/ is not what spec/ says
 	@$(BIN)/python -m specstack_codegen --check
 	@$(BIN)/python -m specstack_codegen --spec tests/fixture/spec --out tests/fixture/generated --package fixture --check
+
+spec-diff: $(VENV)/.dev ## Fail if spec/ breaks something stable since the branch left main (BASE=ref to compare with another)
+	@base="$${BASE:-$$(git merge-base HEAD origin/main 2>/dev/null || git merge-base HEAD main 2>/dev/null)}"; \
+	if [ -n "$$base" ]; then $(BIN)/specstack spec diff "$$base" spec; \
+	else echo "no git history to compare spec/ with; name a ref: make spec-diff BASE=v0.1.0"; fi
 
 lint: $(VENV)/.dev ## ruff, strict types, layer contracts
 	$(BIN)/ruff check .

@@ -15,12 +15,23 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
+from specstack_codegen.cache import APPROVALS
 from specstack_codegen.counted import add_counted
 from specstack_codegen.source import Map, Position, Seq, SpecError, SpecErrors, display_path, read_yaml
 from specstack_codegen.walk import METHODS, Node, walk
 
 OPENAPI_VERSION = "3.2.0"
-TABLES = ("resources", "services", "errors", "config", "deviations", "settings", "storage", "telemetry")
+TABLES = (
+    "resources",
+    "services",
+    "errors",
+    "config",
+    "deviations",
+    "settings",
+    "storage",
+    "telemetry",
+    "approvals",
+)
 """The files that a spec folder may have beside its OpenAPI documents and providers."""
 COMMON = "common"
 _COMPONENTS = "#/components/"
@@ -51,6 +62,7 @@ class Spec:
     settings: Map = field(default_factory=Map)
     storage: Map = field(default_factory=Map)
     telemetry: Map = field(default_factory=Map)
+    approvals: Map = field(default_factory=Map)
     sources: dict[str, str] = field(default_factory=dict[str, str])
     files: dict[str, Map] = field(default_factory=dict[str, Map])
     faults: list[SpecError] = field(default_factory=list[SpecError])
@@ -130,7 +142,7 @@ def _read(spec: Spec, path: Path, name: str = "") -> Map:
     spec.faults.extend(faults)
     relative = name or path.relative_to(spec.root).as_posix()
     spec.files[relative] = value
-    if path.exists():
+    if path.exists() and relative != APPROVALS:
         spec.sources[relative] = hashlib.sha256(path.read_bytes()).hexdigest()
     return value
 

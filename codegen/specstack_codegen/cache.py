@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 FOLDER = ".specstack-cache"
+APPROVALS = "approvals.yaml"
+"""The file of a spec from which nothing is made: it excuses changes of the others."""
 
 
 def digest(*parts: str | bytes) -> str:
@@ -31,10 +33,10 @@ def digest_files(root: Path, files: Iterable[Path]) -> str:
 
 
 def generator_digest() -> str:
-    """The sha256 of this generator's source."""
+    """The sha256 of this generator's source, but for the review of changes, which makes no output."""
     source = Path(__file__).parent
     files = (path for path in source.rglob("*") if path.suffix in (".py", ".jinja", ".jinja2"))
-    return digest_files(source, (path for path in files if "__pycache__" not in path.parts))
+    return digest_files(source, (path for path in files if not {"__pycache__", "review"} & set(path.parts)))
 
 
 def cached_text(kind: str, key: str, make: Callable[[], str], folder: Path | None = None) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from specstack_codegen.cache import digest, digest_files, generator_digest
+from specstack_codegen.cache import APPROVALS, digest, digest_files, generator_digest
 from specstack_codegen.writer import MANIFEST, Changes, apply, compare, diff, is_current, with_manifest
 
 if TYPE_CHECKING:
@@ -85,9 +85,12 @@ def _emit(spec: Spec, package: str, external: str) -> dict[str, str]:
 
 
 def input_digest(root: Path, package: str) -> str:
-    """The hash of everything that the output depends on: spec, generator source, package name."""
-    spec = digest_files(root, (path for path in _files(root) if path.suffix in (".yaml", ".json")))
-    return digest(generator_digest(), spec, package)
+    """The hash of everything that the output depends on: spec, generator source, package name.
+
+    The review of changes (`specstack spec diff`) and its approvals change no output.
+    """
+    files = (path for path in _files(root) if path.suffix in (".yaml", ".json") and path.name != APPROVALS)
+    return digest(generator_digest(), digest_files(root, files), package)
 
 
 def _files(folder: Path) -> Iterator[Path]:

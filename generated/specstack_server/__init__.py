@@ -49,7 +49,7 @@ SERVER = GeneratedServer(
     errors="specstack_api.errors",
     openapi="specstack_api",
     package="specstack",
-    generator="fb2ccacfad72aef84290c9ce078fe35d4b8e6c33d3625d3ab4bf44fe640f1d2f",
+    generator="7f48dcf4be46440ce0982c924021fcac5c4cbe9f97ba6fb3d0b4927b1c6f1be6",
     sql_tables=(
         SqlTable(
             name="chat_completions",

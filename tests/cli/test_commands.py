@@ -82,6 +82,8 @@ COMMANDS = [
     ["spec", "docs"],
     ["spec", "mock"],
     ["generate"],
+    ["spec"],
+    ["spec", "diff"],
 ]
 
 

@@ -69,6 +69,14 @@ def test_a_change_in_the_spec_changes_only_what_it_touches(work: Path) -> None:
     assert not [name for name in changed if "/models/" in name]
 
 
+def test_approvals_and_the_review_change_no_output(work: Path) -> None:
+    (work / "spec/approvals.yaml").write_text("approvals: []\n")
+    done = run_codegen(work, "--package", "tiny")
+    assert "generated is current" in done.stdout
+    done = run_codegen(work, "--package", "tiny", "--check")
+    assert (done.returncode, done.stdout.strip()) == (0, "generated is what the spec says")
+
+
 def test_check_says_nothing_is_wrong(made: Path) -> None:
     done = run_codegen(made, "--package", "tiny", "--check")
     assert (done.returncode, done.stdout.strip()) == (0, "generated is what the spec says")

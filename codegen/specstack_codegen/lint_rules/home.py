@@ -41,6 +41,11 @@ def meta(spec: Spec, name: str) -> dict[str, Any]:
     return _load(main_root(spec) / "meta" / f"{name}.json")
 
 
+def meta_schema(name: str) -> dict[str, Any]:
+    """The JSON document `meta/<name>.json` of the main spec."""
+    return _load(main_root() / "meta" / f"{name}.json")
+
+
 @lru_cache(maxsize=64)
 def _load(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))

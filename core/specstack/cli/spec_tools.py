@@ -9,6 +9,7 @@ import typer
 
 from specstack.cli.spec import spec
 from specstack.cli.spec_common import DEFAULT_SPEC, SpecDir, checked, codegen_needed, write_text
+from specstack.cli.spec_diff import diff
 from specstack.cli.spec_docs import docs
 from specstack.cli.spec_mock import mock
 from specstack.cli.spec_score import score
@@ -63,5 +64,5 @@ def bundle(
     write_text(text, output)
 
 
-for command in (lint, bundle, score, docs, mock):
+for command in (lint, bundle, diff, score, docs, mock):
     spec.command()(command)

@@ -1,0 +1,1 @@
+"""Comparing two states of a spec: what a change means for callers, operators and authors of providers."""
