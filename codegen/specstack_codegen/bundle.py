@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
+from specstack_codegen.counted import add_counted
 from specstack_codegen.source import Map, Position, Seq, SpecError, SpecErrors, display_path, read_yaml
 from specstack_codegen.walk import METHODS, Node, walk
 
@@ -145,6 +146,8 @@ class _Bundler:
         for stem in self.order():
             self.merge_paths(stem)
             self.merge_components(stem)
+        if COMMON in self.documents:
+            self.spec.faults.extend(add_counted(self.documents[COMMON], self.spec.openapi))
 
     def order(self) -> list[str]:
         """common.yaml first, then the APIs by name."""

@@ -10,7 +10,7 @@ from specstack.auth import auth_provider
 from specstack.auth.hook import authentication
 from specstack.config import RunConfig, load_reference
 from specstack.descriptors import GeneratedServer, Operation
-from specstack.http import ErrorTable, HttpSettings, ObserverFor, SpecApp, build_app
+from specstack.http import ErrorTable, Hook, HttpSettings, ObserverFor, SpecApp, build_app
 from specstack.http.app import BUNDLE_PATH
 from specstack.http.cors import Cors, CorsRules
 from specstack.http.dispatch import AsgiApp, Receive, Scope
@@ -26,6 +26,7 @@ from specstack_server import SERVER
 from specstack_wire import codec_of
 
 if TYPE_CHECKING:
+    from specstack.quota import Gate
     from specstack.recorder.recorder import Recorder
 
 DOCUMENTS = ("openapi.json", "openapi-3.1.json")
@@ -59,6 +60,7 @@ class Application:
         self._runtime: Runtime | None = None
         self._http: SpecApp | None = None
         self._front: AsgiApp | None = None
+        self._gate: Gate | None = None
 
     @property
     def runtime(self) -> Runtime:
@@ -95,6 +97,11 @@ class Application:
             await self.stop()
             raise
 
+    def retire(self) -> None:
+        """Say from now on that the server is not ready, and serve on."""
+        if self._runtime is not None:
+            self._runtime.phase = "stopping"
+
     async def stop(self) -> None:
         """Stop providers and close connections; streams under way end with an error event.
 
@@ -105,6 +112,8 @@ class Application:
             return
         if self._auth is not None:
             await self._auth.stop()
+        if self._gate is not None:
+            await self._gate.aclose()
         await runtime.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -142,15 +151,24 @@ class Application:
         _warm(runtime.operations())
         settings = self.config.stack.server
         errors = ErrorTable.from_module(import_module(self.server.errors))
-        authenticating = () if self._auth is None else (authentication(self._auth, errors),)
+        hooks: list[Hook] = []
+        observers = [*self._observers(), observing_kept(runtime)]
+        if self._auth is not None:
+            hooks.append(authentication(self._auth, errors))
+        self._gate = self._quota(runtime, errors)
+        if self._gate is not None:
+            from specstack.quota import token_counter
+
+            hooks.append(self._gate)
+            observers.append(token_counter(self._gate))
         return build_app(
             routers,
             settings=HttpSettings(
                 errors=errors,
                 body_limit=settings.body_limit_bytes,
                 request_timeout=settings.request_timeout_seconds,
-                hooks=(*authenticating, *admission(runtime)),
-                observers=(*self._observers(), observing_kept(runtime)),
+                hooks=(*hooks, *admission(runtime)),
+                observers=tuple(observers),
             ),
             documents=_documents(self.server.openapi),
             startup=_nothing,
@@ -163,6 +181,17 @@ class Application:
         from specstack.testing.validator import noting
 
         return (noting,)
+
+    def _quota(self, runtime: Runtime, errors: ErrorTable) -> "Gate | None":
+        """What counts calls; None where the run config limits nobody."""
+        settings = self.config.stack.server.quota
+        if not (settings.anonymous or settings.authenticated or settings.tenant):
+            return None
+        from specstack.quota import gate_of
+
+        store = runtime.storage.kv("quota")
+        # Windows follow the machine's clock; that of a recording stands still.
+        return gate_of(settings, store, runtime.operations(), errors, SystemClock())
 
     def _fronted(self, app: SpecApp) -> AsgiApp:
         front: AsgiApp = app

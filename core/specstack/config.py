@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -13,7 +14,7 @@ from pydantic import BaseModel
 from specstack.config_schema import check, close_to
 from specstack.config_server import server_faults
 from specstack.config_values import Fault, Substituted, place, shown_path, substitute
-from specstack.descriptors import GeneratedServer, ProviderSpec
+from specstack.descriptors import GeneratedServer, Operation, ProviderSpec
 from specstack.positions import Map, Seq, YamlError, line_of, load
 from specstack.positions import Path as KeyPath
 from specstack.startup import ConfigError
@@ -135,7 +136,8 @@ class _Reading:
         return found
 
     def check_server(self, stack: "StackConfig") -> None:
-        for path, message in server_faults(stack.server):
+        known = partial(all_operations, self._server)
+        for path, message in server_faults(stack.server, known, self._values.expansions):
             self._fault(path, message)
 
     def _line(self, path: KeyPath) -> int:
@@ -237,6 +239,11 @@ class _Reading:
 
 def _place(fault: Fault) -> tuple[int, str, str]:
     return fault.line, shown_path(fault.path), fault.message
+
+
+def all_operations(server: GeneratedServer) -> list[Operation]:
+    """The operations of every API that the server knows, served or not."""
+    return [op for entry in server.apis.values() for op in load_reference(entry.operations)]
 
 
 def load_reference(reference: str) -> Any:

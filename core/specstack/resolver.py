@@ -183,8 +183,7 @@ def _failed(one: ConfiguredProvider, what: str, error: Exception) -> StartupErro
     if isinstance(error, StartupError):
         return error
     _log.debug("%s failed to %s", describe(one), what, exc_info=error)
-    text = error.message if isinstance(error, ApiError) else str(error)
-    reason = " ".join(text.split()) or type(error).__name__
+    reason = " ".join(str(error).split()) or type(error).__name__
     if not isinstance(error, ApiError | OSError | ValueError | RuntimeError):
         reason = f"{type(error).__name__}: {reason}"
     return StartupError(f"{one.where}: {describe(one)} did not {what}: {reason}")

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 from specstack.config import ConfiguredProvider, RunConfig, load_reference
 from specstack.descriptors import ApiEntry, GeneratedServer, Operation
@@ -37,6 +37,7 @@ class Runtime:
         self.server = server
         self.errors = import_module(server.errors)
         self.running: list[Running] = []
+        self.phase: Literal["starting", "running", "stopping"] = "starting"
         self.storage = Storage(config.stack, server.sql_tables, server.migrations)
         self._supplies = supplies
         self._providers: dict[str, dict[str, Any]] = {}
@@ -58,6 +59,7 @@ class Runtime:
         except BaseException:
             await runtime.stop()
             raise
+        runtime.phase = "running"
         return runtime
 
     async def discover(self, limit: float) -> None:
@@ -66,6 +68,7 @@ class Runtime:
 
     async def stop(self) -> None:
         """Stop providers in reverse order, then close every connection."""
+        self.phase = "stopping"
         if self._registry is not None:
             await self._registry.stop()
         for table in self._tables.values():
@@ -160,9 +163,13 @@ class Runtime:
         """The error that plays a role, such as `provider_not_found`."""
         return self.errors.ROLES[name](message, param=param)
 
-    async def health(self, running: Sequence[Running]) -> list[tuple[Running, Health]]:
-        """The providers with their health; they are asked at once, each within a limit."""
-        return list(zip(running, await asyncio.gather(*map(_health, running)), strict=True))
+    async def health(
+        self, running: Sequence[Running], limit: float | None = None
+    ) -> list[tuple[Running, Health]]:
+        """The providers with their health; they are asked at once, each within a limit in seconds."""
+        within = HEALTH_LIMIT if limit is None else limit
+        found = await asyncio.gather(*(_health(one, within) for one in running))
+        return list(zip(running, found, strict=True))
 
     # -- inside ----------------------------------------------------------------------------
 
@@ -203,7 +210,7 @@ class Runtime:
             await self._registry.start()
         except StorageUnavailable as error:
             where = f"storage.backends.{self.storage.backend_of('registry')}"
-            raise StartupError(f"{self.config.file}: {where}: {error.message}") from None
+            raise StartupError(f"{self.config.file}: {where}: {error.reason}") from None
 
     async def _prepare_tables(self) -> None:
         """See to the tables of the APIs that are served. Raises StartupError."""
@@ -228,12 +235,12 @@ class Runtime:
             raise StartupError(*lines)
 
 
-async def _health(one: Running) -> Health:
+async def _health(one: Running, limit: float) -> Health:
     try:
-        async with asyncio.timeout(HEALTH_LIMIT):
+        async with asyncio.timeout(limit):
             return await one.provider.health()
     except TimeoutError:
-        return Health("error", f"did not answer within {HEALTH_LIMIT:g} s")
+        return Health("error", f"did not answer within {limit:g} s")
     except ApiError as error:
         return Health("error", error.message)
     except Exception as error:

@@ -6,6 +6,7 @@ import logging
 import socket
 import ssl
 import sys
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _BACKLOG = 2048
 _BEFORE_ANNOUNCING = 1.0
 """Seconds for which the message that the server is ready waits for providers to say what they have."""
+_TICK = 0.05
+"""Seconds between two looks at the requests that are under way when the server is to stop."""
 _LAST_WORDS = 2.0
 """Seconds after the grace period in which streams may send their error event."""
 
@@ -101,7 +104,7 @@ async def _serve(
     gc.collect()
     gc.freeze()
     gc.enable()
-    await _server_class()(config, app, grace, lambda: ready(f"{scheme}://{shown}:{port}")).serve([listener])
+    await _server_class()(config, app, lambda: ready(f"{scheme}://{shown}:{port}")).serve([listener])
 
 
 def _always(
@@ -113,18 +116,17 @@ def _always(
     return made
 
 
-def _server_class() -> "Callable[[uvicorn.Config, Application, float, Callable[[], None]], uvicorn.Server]":
+def _server_class() -> "Callable[[uvicorn.Config, Application, Callable[[], None]], uvicorn.Server]":
     import uvicorn
 
     class Server(uvicorn.Server):
         """Tells when it is ready; ends what is still running when the grace period is over."""
 
-        def __init__(
-            self, config: uvicorn.Config, app: "Application", grace: float, ready: Callable[[], None]
-        ) -> None:
+        def __init__(self, config: uvicorn.Config, app: "Application", ready: Callable[[], None]) -> None:
             super().__init__(config)
             self._app = app
-            self._grace = grace
+            self._grace = app.config.stack.server.shutdown_grace_seconds
+            self._drain_for = app.config.stack.server.shutdown_drain_seconds
             self._ready = ready
             self._announcing: asyncio.Task[None] | None = None
 
@@ -141,14 +143,27 @@ def _server_class() -> "Callable[[uvicorn.Config, Application, float, Callable[[
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             if self._announcing is not None:
                 self._announcing.cancel()
+            self._app.retire()
             ending = asyncio.create_task(self._end())
+            await self._drain()
             try:
                 await super().shutdown(sockets)
             finally:
                 ending.cancel()
 
+        async def _drain(self) -> None:
+            """Take requests still, which are told that the server is not ready, until those under way end."""
+            under_way = set(self.server_state.tasks)
+            began = time.monotonic()
+            while not self.force_exit:
+                took = time.monotonic() - began
+                busy = any(not one.done() for one in under_way) and took < self._drain_for + self._grace
+                if not busy and took >= self._drain_for:
+                    return
+                await asyncio.sleep(_TICK)
+
         async def _end(self) -> None:
-            await asyncio.sleep(self._grace)
+            await asyncio.sleep(self._drain_for + self._grace)
             if self.server_state.tasks:
                 _log.warning("ending %d requests after %g s", len(self.server_state.tasks), self._grace)
             await self._app.stop()

@@ -122,7 +122,7 @@ class WriteQueue(Generic[T, R]):
                     await waiter
         except TimeoutError:
             message = f"The database is behind with keeping {self._what}. Try again later."
-            raise StorageUnavailable(message, headers={"retry-after": "5"}) from None
+            raise StorageUnavailable(message, message=message, headers={"retry-after": "5"}) from None
 
     async def settled(self, limit: float) -> None:
         """Have everything written that was put in before; wait at most `limit` seconds."""
@@ -194,7 +194,7 @@ class WriteQueue(Generic[T, R]):
                 await self._write(rows)
             except StorageUnavailable as error:
                 self.counts.failures += 1
-                self._failing.count(self._what, error.message)
+                self._failing.count(self._what, error.reason)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _RETRY_LAST)
             except Exception as error:

@@ -1,6 +1,6 @@
 """Keys and values that outlive a process: what every key-value backend does alike."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self, runtime_checkable
 
@@ -9,11 +9,28 @@ from specstack_wire.errors import ApiError
 
 
 class StorageUnavailable(ApiError):
-    """A storage backend cannot be reached or refuses to work. Nothing is known to have been written."""
+    """A storage backend cannot be reached or refuses to work. Nothing is known to have been written.
+
+    `reason`, which is also what `str` gives, is for the log: it may name files and hosts. `message` may not,
+    for clients read it.
+    """
 
     status = 503
     type = "api_error"
     code = "storage_unavailable"
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        message: str = "The server's storage does not answer; try again in a moment.",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, headers=headers)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 @dataclass(frozen=True, slots=True)

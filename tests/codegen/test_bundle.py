@@ -144,3 +144,54 @@ def test_shared_settings_stand_behind_a_providers_own_and_keep_their_place(toys:
     properties = toys.providers["play/inline_toy_box"].map("config").map("properties")
     assert list(properties) == ["size", "shop_key", "lock_after"]
     assert str(properties.at("lock_after")) == "spec/settings.yaml:5:7"
+
+
+COUNTED = """
+openapi: 3.2.0
+info: {title: T, version: "1", description: T.}
+paths: {}
+x-counted:
+  responses: {"429": TooMany}
+  headers: {x-left: Left}
+  token_headers: {x-left-tokens: Left}
+components:
+  responses: {TooMany: {description: Too many.}}
+  headers: {Left: {description: Left., schema: {type: string}}}
+"""
+OPERATIONS = """
+openapi: 3.2.0
+info: {title: P, version: "1", description: P.}
+x-api: {name: play, summary: P.}
+paths:
+  /a:
+    get: {operationId: a, responses: {"200": {description: A.}, default: {description: D.}}}
+    post:
+      operationId: b
+      x-usage: {input: n}
+      responses:
+        default: {description: D.}
+        "404": {description: N.}
+        "201": {description: B., headers: {x-left: {description: Mine., schema: {type: string}}}}
+    delete: {operationId: c, x-public: true, responses: {"204": {description: C.}}}
+    put:
+      operationId: d
+      responses: {"200": {$ref: "common.yaml#/components/responses/TooMany"}, "429": {description: Mine.}}
+"""
+
+
+def test_what_is_counted_says_so(tmp_path: Path) -> None:
+    spec = load_spec(write(tmp_path, common=COUNTED, play=OPERATIONS))
+    found = plain(spec.openapi)["paths"]["/a"]
+    left, many = {"$ref": "#/components/headers/Left"}, {"$ref": "#/components/responses/TooMany"}
+    assert found["get"]["responses"] == {
+        "200": {"description": "A.", "headers": {"x-left": left}},
+        "429": many,
+        "default": {"description": "D."},
+    }
+    assert list(found["post"]["responses"]) == ["201", "404", "429", "default"]
+    assert list(found["post"]["responses"]["201"]["headers"]) == ["x-left", "x-left-tokens"]
+    assert found["post"]["responses"]["201"]["headers"]["x-left"]["description"] == "Mine."
+    assert found["delete"]["responses"] == {"204": {"description": "C."}}
+    assert found["put"]["responses"] == {"200": many, "429": {"description": "Mine."}}
+    pos = spec.openapi.map("paths").map("/a").map("get").map("responses").at("429")
+    assert (pos.file.endswith("common.yaml"), pos.line) == (True, 6)

@@ -527,3 +527,74 @@ def test_a_plain_key_that_is_hashed_too() -> None:
 )  # fmt: skip
 def test_wrong_guards(text: str, message: str) -> None:
     assert faults(server_with(text)) == [message]
+
+
+# -- server.quota --------------------------------------------------------------------------
+
+QUOTA: dict[str, tuple[str, list[str]]] = {
+    "an unknown kind of caller": (
+        "quota: {anonymus: []}",
+        ["5: server.quota.anonymus: unknown key; did you mean 'anonymous'?"],
+    ),
+    "a window that is no list": (
+        "quota: {tenant: {per: day, requests: 1}}",
+        ["5: server.quota.tenant: must be a list"],
+    ),
+    "no window": ("quota: {tenant: [{requests: 1}]}", ["5: server.quota.tenant[0].per: is missing; add it"]),
+    "an unknown window": (
+        "quota: {tenant: [{per: week, requests: 1}]}",
+        ["5: server.quota.tenant[0].per: must be 'second', 'minute', 'hour' or 'day'"],
+    ),
+    "a window that limits nothing": (
+        "quota: {authenticated: [{per: day, tokens: 5}, {per: hour}]}",
+        ["5: server.quota.authenticated[1]: limits nothing; give requests, tokens or both"],
+    ),
+    "a window twice": (
+        "quota: {anonymous: [{per: day, tokens: 5}, {per: day, requests: 5}]}",
+        ["5: server.quota.anonymous[1].per: 'day' stands twice; keep one"],
+    ),
+    "no requests at all": (
+        "quota: {anonymous: [{per: day, requests: 0}]}",
+        ["5: server.quota.anonymous[0].requests: must be at least 1"],
+    ),
+    "half a request": (
+        "quota: {anonymous: [{per: day, requests: 1.5}]}",
+        ["5: server.quota.anonymous[0].requests: must be an integer"],
+    ),
+    "an unknown operation": (
+        "quota: {operations: [createChatCompletions, nothing]}",
+        [
+            "5: server.quota.operations[0]: no operation or API 'createChatCompletions'; "
+            "did you mean 'createChatCompletion'?",
+            "5: server.quota.operations[1]: no operation or API 'nothing'; "
+            "there are: inference, inspect, models, providers",
+        ],
+    ),
+    "an operation that is public": (
+        "quota: {operations: [health]}",
+        ["5: server.quota.operations[0]: 'health' is public, and public operations are never counted"],
+    ),
+    "an unknown way to do without": (
+        "quota: {when_unavailable: open}",
+        ["5: server.quota.when_unavailable: must be 'allow' or 'refuse'"],
+    ),
+    "a drain before the start": (
+        "shutdown_drain_seconds: -1",
+        ["5: server.shutdown_drain_seconds: must be at least 0.0"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", QUOTA)
+def test_gallery_of_quotas(name: str) -> None:
+    text, expected = QUOTA[name]
+    assert faults(server_with(text)) == expected
+
+
+def test_a_limit_of_the_environment_may_be_left_out() -> None:
+    text = server_with(
+        "quota: {anonymous: [{per: minute, requests: '${env.RPM:=}', tokens: '${env.TPM:=}'}]}"
+    )
+    for env, found in (({}, (None, None)), ({"RPM": "7"}, (7, None)), ({"TPM": "9"}, (None, 9))):
+        (window,) = read(text, **env).stack.server.quota.anonymous or ()
+        assert (window.requests, window.tokens) == found

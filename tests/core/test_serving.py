@@ -95,6 +95,14 @@ def post(server: Server, text: str, **fields: Any) -> httpx.Response:
     return httpx.post(server.url + "/v1/chat/completions", json=chat(text, **fields), timeout=20)
 
 
+def until_asked(upstream: LoopbackUpstream, text: bytes) -> None:
+    """Waits until a request with `text` has reached the upstream, and so is under way."""
+    deadline = time.monotonic() + 10
+    while not any(text in one.body for one in upstream.seen):
+        assert time.monotonic() < deadline, "the request did not arrive"
+        time.sleep(0.02)
+
+
 def test_it_says_what_it_serves(server: Server) -> None:
     assert server.said.startswith(f"specstack serves 'remote' at {server.url}\n")
     assert "APIs       inference, inspect, models, providers\n" in server.said
@@ -109,6 +117,7 @@ def test_the_core_services(server: Server) -> None:
     client = httpx.Client(base_url=server.url)
     get = client.get
     assert get("/v1/health").json() == {"status": "OK"}
+    assert get("/v1/ready").json()["status"] == "OK"
     assert get("/v1/version").json().keys() == {"version"}
     (provider,) = get("/v1/providers").json()["data"]
     assert (provider["provider_id"], provider["health"]["status"]) == ("up", "OK")
@@ -135,16 +144,71 @@ def test_no_secret_is_said(server: Server) -> None:
     assert "s3cret-canary" not in server.said + server.process.stderr.read() + "".join(bodies)
 
 
-def test_a_request_under_way_is_finished(server: Server) -> None:
+def test_a_request_under_way_is_finished(server: Server, upstream: LoopbackUpstream) -> None:
     found: list[httpx.Response] = []
     asking = Thread(target=lambda: found.append(post(server, "@@hang=0.5@@")))
     asking.start()
-    time.sleep(0.25)
+    until_asked(upstream, b"@@hang=0.5@@")
     code, took = server.stop()
     asking.join()
     assert found[0].status_code == 200
     assert code in (0, -signal.SIGTERM)
     assert took < 5
+
+
+def readiness(server: Server) -> tuple[int, str]:
+    reply = httpx.get(server.url + "/v1/ready", timeout=5)
+    return reply.status_code, "" if reply.status_code == 200 else reply.json()["error"]["message"]
+
+
+def test_a_stopping_server_says_so_while_it_finishes(config: Path, upstream: LoopbackUpstream) -> None:
+    config.write_text(CONFIG.replace("grace_seconds: 1", "grace_seconds: 5"))
+    server = Server(config, UP=upstream.base_url).ready()
+    found: list[httpx.Response] = []
+    asking = Thread(target=lambda: found.append(post(server, "@@hang=2.5@@")))
+    try:
+        assert readiness(server) == (200, "")
+        asking.start()
+        until_asked(upstream, b"@@hang=2.5@@")
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        # On new connections: it listens still, serves those who come, and is up.
+        assert readiness(server) == (503, "Not ready: the server is stopping.")
+        assert httpx.get(server.url + "/v1/health").status_code == 200
+        assert post(server, "hi").status_code == 200
+        asking.join()
+        assert found[0].status_code == 200
+        server.process.wait(5)
+        with pytest.raises(httpx.ConnectError):
+            readiness(server)
+    finally:
+        server.end()
+
+
+def test_a_server_drains_for_as_long_as_it_is_told(config: Path, upstream: LoopbackUpstream) -> None:
+    config.write_text(CONFIG.replace("grace_seconds: 1", "grace_seconds: 1, shutdown_drain_seconds: 1.5"))
+    server = Server(config, UP=upstream.base_url).ready()
+    try:
+        began = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.8)
+        assert readiness(server)[0] == 503
+        assert server.process.wait(5) in (0, -signal.SIGTERM)
+        assert 1.4 < time.monotonic() - began < 4
+    finally:
+        server.end()
+
+
+def test_a_second_ctrl_c_ends_the_drain(config: Path, upstream: LoopbackUpstream) -> None:
+    config.write_text(CONFIG.replace("grace_seconds: 1", "grace_seconds: 1, shutdown_drain_seconds: 60"))
+    server = Server(config, UP=upstream.base_url).ready()
+    try:
+        server.process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert readiness(server)[0] == 503
+        assert server.stop(signal.SIGINT)[1] < 5
+    finally:
+        server.end()
 
 
 def test_a_stream_under_way_ends_with_an_error_event(server: Server) -> None:

@@ -139,6 +139,11 @@ def test_what_cannot_be_upgraded(name: str) -> None:
     assert [line.removeprefix("r.yaml:") for line in caught.value.lines] == lines
 
 
+def quoted(quota: str) -> str:
+    """A file with that quota."""
+    return f"version: 2\ndistro_name: t\nproviders: {{}}\nserver: {{host: localhost, quota: {quota}}}\n"
+
+
 CASES: dict[str, tuple[str, list[str]]] = {
     "nothing": (HEAD + "providers: {}\n", []),
     "keys without a value": (HEAD + "providers: {inference: null}\nsafety: null\n", []),
@@ -189,6 +194,25 @@ CASES: dict[str, tuple[str, list[str]]] = {
         HEAD + "providers: {}\nmodels: [{model_type: llm}]\n",
         ["5: models[0]: not carried: without model_id it cannot be"],
     ),
+    "a quota with a store of its own": (
+        quoted("{kvstore: {type: sqlite, db_path: q.db}, period: day}"),
+        [],
+    ),
+    "a quota of no window of ours": (
+        quoted("{anonymous_max_requests: 1, period: week, burst: 2}"),
+        [
+            *(
+                f"4: server.quota.{kind}[0]{rest}"
+                for kind in ("anonymous", "authenticated")
+                for rest in (
+                    ": not carried: without per it cannot be",
+                    ".per: not carried: the value has no counterpart here; "
+                    "there are: second, minute, hour, day",
+                )
+            ),
+            "4: server.quota.burst: not carried: this server has no such setting",
+        ],
+    ),
     "an escape that was none": (
         HEAD + "providers: {}\nregistered_resources: {models: [{model_id: '$${env.A}'}]}\n",
         [
@@ -213,6 +237,38 @@ CASES: dict[str, tuple[str, list[str]]] = {
 def test_reports(name: str) -> None:
     text, lines = CASES[name]
     assert report(text) == lines
+
+
+QUOTAS: dict[str, tuple[str, Any, Any]] = {
+    "all of it": (
+        "{kvstore: {backend: kv_default, namespace: q}, anonymous_max_requests: '${env.A:=5}', "
+        "authenticated_max_requests: 50, period: day}",
+        {"anonymous": [{"per": "day", "requests": 5}], "authenticated": [{"per": "day", "requests": 50}]},
+        ("kv_default", "q", None),
+    ),
+    "what held without a word": (
+        "{kvstore: {type: redis, url: 'redis://h', namespace: q}}",
+        {"anonymous": [{"per": "day", "requests": 100}], "authenticated": [{"per": "day", "requests": 1000}]},
+        ("quota", "q", "kv_redis"),
+    ),
+    "ours": (
+        "{tenant: [{per: hour, tokens: 7}]}",
+        {"tenant": [{"per": "hour", "tokens": 7}]},
+        ("kv_default", None, None),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", QUOTAS)
+def test_quotas(name: str) -> None:
+    written, quota, (backend, namespace, kind) = QUOTAS[name]
+    stack = read_config(upgrade(quoted(written), "r.yaml", SERVER).text, "out.yaml", SERVER, {}).stack
+    found = stack.server.quota.model_dump(exclude_none=True, exclude_defaults=True)
+    assert found == quota
+    store = stack.storage.stores.quota
+    assert (store.backend, store.namespace) == (backend, namespace)
+    if kind is not None:
+        assert (stack.storage.backends or {})[backend].type == kind
 
 
 def test_a_number_becomes_text_where_text_is_wanted() -> None:

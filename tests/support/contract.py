@@ -6,7 +6,7 @@ The app is made anew each time that its lifespan begins, so that every test star
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -64,10 +64,20 @@ _OWNER: Final = Scope(owner=f"key-{hash_of(KEY).partition(':')[2][:12]}")
 """Who bears the key."""
 
 
-def run_config(upstream: LoopbackUpstream, announced: bool = True, keyed: bool = False) -> RunConfig:
+GENEROUS: Final = [{"per": "day", "requests": 10**9, "tokens": 10**12}]
+"""Limits that count everything and refuse nothing."""
+
+
+def run_config(
+    upstream: LoopbackUpstream,
+    announced: bool = True,
+    keyed: bool = False,
+    limits: Sequence[Json] = GENEROUS,
+) -> RunConfig:
     """Every API, two providers at the loopback server; when `keyed`, for those who bear `KEY`.
 
-    Without `announced` they announce no models, and the first takes registrations that name none.
+    Without `announced` they announce no models, and the first takes registrations that name none. `limits`
+    are those of callers with the key.
     """
     config: Json = {"base_url": upstream.base_url, "rerank_path": "rerank", "timeout_seconds": 20}
     if not announced:
@@ -86,7 +96,8 @@ def run_config(upstream: LoopbackUpstream, announced: bool = True, keyed: bool =
         "stores": {"inference": {"mode": "all"}},
     }
     if keyed:
-        document["server"] = {"auth": {"provider_config": {"type": "api_keys", "plain_keys": KEY}}}
+        auth = {"provider_config": {"type": "api_keys", "plain_keys": KEY}}
+        document["server"] = {"auth": auth, "quota": {"authenticated": list(limits)}}
     return read_config(json.dumps(document), "contract.yaml", SERVER, {})
 
 
@@ -105,15 +116,21 @@ def client(app: Asgi) -> httpx.AsyncClient:
     )
 
 
-def whole(upstream: LoopbackUpstream, announced: bool = True, keyed: bool = False) -> Fresh:
-    """The app as `stack-serve` runs it; when `keyed`, for those who bear `KEY`."""
+def whole(
+    upstream: LoopbackUpstream,
+    announced: bool = True,
+    keyed: bool = False,
+    limits: Sequence[Json] = GENEROUS,
+) -> Fresh:
+    """The app as `stack-serve` runs it; when `keyed`, for those who bear `KEY`, within their limits."""
 
     @asynccontextmanager
     async def started() -> AsyncIterator[Asgi]:
-        app = build(run_config(upstream, announced, keyed))
+        app = build(run_config(upstream, announced, keyed, limits))
         await app.start()
         try:
-            await prepare(app)
+            if limits is GENEROUS:
+                await prepare(app)
             yield app
         finally:
             await app.stop()

@@ -16,13 +16,14 @@ READY_WITHIN = 20.0
 
 @contextlib.contextmanager
 def serving(app: Any, **config: Any) -> Iterator[str]:
-    """The base URL of `app`, served on a free loopback port until the block ends. `config` goes to uvicorn.
+    """The base URL of `app`, served on a loopback port until the block ends. `config` goes to uvicorn.
+
+    The port is a free one unless `config` names it.
 
     Fails when the app does not start or does not stop.
     """
-    server = uvicorn.Server(
-        uvicorn.Config(app, port=0, **{"http": ServerProtocol, "log_level": "critical", **config})
-    )
+    settings: dict[str, Any] = {"port": 0, "http": ServerProtocol, "log_level": "critical", **config}
+    server = uvicorn.Server(uvicorn.Config(app, **settings))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + READY_WITHIN

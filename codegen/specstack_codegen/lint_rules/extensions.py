@@ -13,9 +13,10 @@ from specstack_codegen.walk import Node, walk
 
 
 def all_nodes(spec: Spec) -> Iterator[Node]:
-    """The bundle's objects, and the root of every API file, which the bundle does not keep."""
-    for document in spec.apis.values():
-        yield Node("root", document, ())
+    """The bundle's objects, and the root of every OpenAPI file, which the bundle does not keep."""
+    for name, document in spec.files.items():
+        if name.startswith("openapi/"):
+            yield Node("root", document, ())
     yield from (node for node in spec.nodes if node.kind != "root")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from specstack_codegen.bundle import COMMON, Spec
+from specstack_codegen.counted import KEY
 from specstack_codegen.lint_rules.registry import Finding, rule
 from specstack_codegen.source import Position
 
@@ -53,6 +54,16 @@ def unresolved_ref(spec: Spec) -> Iterator[Finding]:
 def shared_settings(spec: Spec) -> Iterator[Finding]:
     """The groups of settings that a provider names exist, and give it none that it has already."""
     return _faults(spec, "shared-settings")
+
+
+@rule("counted-components")
+def counted_components(spec: Spec) -> Iterator[Finding]:
+    """`x-counted` stands in common.yaml alone and names components that exist."""
+    yield from _faults(spec, "counted-components")
+    for document in spec.apis.values():
+        if KEY in document:
+            message = f"{KEY} holds for every file, and stands in one of them"
+            yield Finding(document.at(KEY), message, f"move it to {COMMON}.yaml")
 
 
 @rule("api-name")

@@ -12,7 +12,15 @@ if TYPE_CHECKING:
 
 ANY = "*"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-EXPOSED = ("x-request-id", "retry-after")
+EXPOSED = (
+    "x-request-id",
+    "retry-after",
+    *(
+        f"x-ratelimit-{part}-{unit}"
+        for unit in ("requests", "tokens")
+        for part in ("limit", "remaining", "reset")
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)

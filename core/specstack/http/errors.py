@@ -8,7 +8,7 @@ from functools import cache
 from types import ModuleType
 from typing import cast
 
-from specstack_wire import ApiError
+from specstack_wire import ApiError, StorageUnavailable
 
 Envelope = Callable[[ApiError, str | None], bytes]
 """Writes an error as JSON; the second argument is the request id."""
@@ -88,6 +88,8 @@ class ErrorTable:
                 kind = type(exc).__name__
                 told = "request %s: %s in %s: %s"
                 log.warning(told, request_id, kind, where, exc, extra={"request_id": request_id})
+            if isinstance(exc, StorageUnavailable) and "storage_unavailable" in self._roles:
+                return self.error("storage_unavailable", exc.message, headers=exc.headers)
             return exc
         if isinstance(exc, TimeoutError):
             return self.timed_out()

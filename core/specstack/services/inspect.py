@@ -1,18 +1,25 @@
 """Health, version and the routes that are served."""
 
+from typing import Literal
+
 from specstack import __version__
 from specstack.descriptors import Operation
 from specstack.order import apis_behind
+from specstack.readiness import Readiness
 from specstack.runtime import Runtime
 from specstack_api.models.inspect import (
     HealthInfo,
     ListRoutesParams,
     ListRoutesResponse,
+    ReadyCheck,
+    ReadyInfo,
     RouteInfo,
     VersionInfo,
 )
 from specstack_api.protocols.inspect import InspectService
-from specstack_wire import NoParams, Payload, Request, RequestContext, given
+from specstack_wire import MISSING, NoParams, Payload, Request, RequestContext, given
+
+_STATUS: dict[str, Literal["OK", "Error", "Unknown"]] = {"ok": "OK", "error": "Error", "unknown": "Unknown"}
 
 
 def create(runtime: Runtime) -> InspectService:
@@ -25,10 +32,25 @@ class Inspect(InspectService):
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._readiness = Readiness(runtime)
 
     async def health(self, ctx: RequestContext, request: Request[None, NoParams]) -> Payload[HealthInfo]:
         """Up, since it answers."""
         return Payload[HealthInfo].of(HealthInfo(status="OK"))
+
+    async def ready(self, ctx: RequestContext, request: Request[None, NoParams]) -> Payload[ReadyInfo]:
+        """How the parts are, if the server can serve. Raises the role `not_ready`."""
+        found = await self._readiness.report()
+        if found.reasons:
+            raise self._runtime.role("not_ready", f"Not ready: {'; '.join(found.reasons)}.")
+        checks = [
+            ReadyCheck(
+                kind=one.kind, name=one.name, status=_STATUS[one.status], message=one.message or MISSING
+            )
+            for one in found.checks
+        ]
+        worst = any(one.status == "error" for one in found.checks)
+        return Payload[ReadyInfo].of(ReadyInfo(status="Degraded" if worst else "OK", checks=checks))
 
     async def version(self, ctx: RequestContext, request: Request[None, NoParams]) -> Payload[VersionInfo]:
         """The installed package's version."""

@@ -109,7 +109,7 @@ class DistributionRegistry:
                 await self.sync()
             except StorageUnavailable as error:
                 if not failing:
-                    _log.warning("other processes' registrations are not seen: %s", error.message)
+                    _log.warning("other processes' registrations are not seen: %s", error.reason)
                 failing = True
             except Exception:
                 if not failing:

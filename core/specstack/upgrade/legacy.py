@@ -6,6 +6,7 @@ Lines are kept, so that what is said later points at the old places.
 from typing import Any, cast
 
 from specstack.positions import Map, Seq
+from specstack.upgrade.quota import with_windows
 
 _TABLE = "routing_table"
 _MAPS = ("api_providers", "provider_map")
@@ -19,8 +20,8 @@ _OLD_STORES = {
 
 
 def as_version_2(root: Map) -> Map:
-    """`root` with `providers`, and with `storage` as backends and stores."""
-    return _keeping(_long_storage(_gathered(_with_providers(root))))
+    """`root` with `providers`, with `storage` as backends and stores, and with `server.quota` as windows."""
+    return with_windows(_keeping(_long_storage(_gathered(_with_providers(root)))))
 
 
 def _with_providers(root: Map) -> Map:

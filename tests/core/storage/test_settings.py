@@ -261,6 +261,17 @@ GALLERY = {
             "give it another namespace"
         ],
     ),
+    "quotas where the registry is": (
+        "storage: {stores: {quota: {namespace: registry}}}\n",
+        [
+            "4: storage.stores.quota: has the backend and namespace of the store 'registry'; "
+            "give it another namespace"
+        ],
+    ),
+    "a backend of quotas that is not there": (
+        "storage: {stores: {quota: {backend: redis}}}\n",
+        ["4: storage.stores.quota.backend: no storage backend 'redis'; there are: kv_default"],
+    ),
     "a namespace that is none": (
         "storage: {stores: {registry: {namespace: 'a/b'}}}\n",
         ["4: storage.stores.registry.namespace: must match the pattern ^[A-Za-z0-9_.-]{1,64}$"],

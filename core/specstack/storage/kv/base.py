@@ -34,6 +34,9 @@ class Place:
     owner: str
 
 
+_NOTHING = Place("ping", "", "")
+
+
 @dataclass(frozen=True, slots=True)
 class Range:
     """A part of a place's keys: from `low` on (or behind it), below `high` (None: to the end)."""
@@ -53,9 +56,12 @@ class KVBackend(ABC):
     def __init__(self) -> None:
         self._opening = asyncio.Lock()
         self._is_open = False
+        self.in_use = False
+        """Whether anything was asked of it so far."""
 
     async def opened(self) -> None:
         """Open it if it is not open yet. Raises StorageUnavailable."""
+        self.in_use = True
         if self._is_open:
             return
         async with self._opening:
@@ -69,6 +75,11 @@ class KVBackend(ABC):
             if self._is_open:
                 self._is_open = False
                 await self._close()
+
+    async def ping(self) -> None:
+        """Look something up, as any call would. Raises StorageUnavailable."""
+        await self.opened()
+        await self.get(_NOTHING, _NOTHING.namespace)
 
     def namespace(self, name: str) -> "Namespace":
         """A namespace at the top. Raises ValueError for a name that cannot be one."""

@@ -29,9 +29,8 @@ class SqlUnavailable(StorageUnavailable):
     """A SQL backend does not work. The message is for clients; `detail` is for those who run the server."""
 
     def __init__(self, backend: str, detail: str) -> None:
-        super().__init__(
-            f"the SQL backend '{backend}' does not work at the moment; the server's log says why"
-        )
+        message = f"the SQL backend '{backend}' does not work at the moment; the server's log says why"
+        super().__init__(message, message=message)
         self.detail = detail
 
 
@@ -79,6 +78,15 @@ class SqlBackend(ABC):
     async def write(self, plan: Callable[[], Work[T]]) -> T:
         """What `plan` gives, done in a transaction. Raises what that raises, Conflict, StorageUnavailable."""
         return await self._call(plan, writes=True)
+
+    @property
+    def in_use(self) -> bool:
+        """Whether anything was asked of it so far."""
+        return self._engine is not None or self._failing
+
+    async def ping(self) -> None:
+        """Look something up, as any call would. Raises StorageUnavailable."""
+        await self.read(lambda: _look)
 
     # -- for the start and the command line ------------------------------------------------
 
@@ -225,6 +233,10 @@ class SqlBackend(ABC):
                 return upgrade(db, self.making.branches)
         finally:
             engine.dispose()
+
+
+def _look(db: "Connection") -> None:
+    db.exec_driver_sql("select 1")
 
 
 def _head(error: Any) -> str:
