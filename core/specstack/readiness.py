@@ -17,6 +17,8 @@ LIMIT = 2.0
 HELD = 1.0
 """Seconds for which what was found holds, however many ask."""
 
+_QUOTA = "quota"
+
 _log = logging.getLogger("specstack.ready")
 
 
@@ -115,9 +117,15 @@ class Readiness:
         return checks, {api: ids for api, ids in failing.items() if api not in served}
 
     def _needs(self, backend: str) -> bool:
-        """Whether the server cannot do without a backend: all but one that only quotas use, if it may."""
-        lenient = self._runtime.config.stack.server.quota.when_unavailable == "allow"
-        return not (lenient and self._runtime.storage.stores_in(backend) == {"quota"})
+        """Whether the server cannot do without a backend, for at least one of the stores in it."""
+        return any(map(self._needs_store, self._runtime.storage.stores_in(backend)))
+
+    def _needs_store(self, store: str) -> bool:
+        stack = self._runtime.config.stack
+        if store == _QUOTA:
+            return stack.server.quota.when_unavailable == "refuse"
+        # A store that may drop what it cannot keep holds up nobody.
+        return getattr(getattr(stack.storage.stores, store), "when_full", None) != "drop"
 
     def _log(self, reasons: tuple[str, ...]) -> None:
         if reasons != self._told:

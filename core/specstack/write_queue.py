@@ -127,8 +127,8 @@ class WriteQueue(Generic[T, R]):
                     self._waiting.append(waiter)
                     await waiter
         except TimeoutError:
-            reason = f"the database is behind with keeping {self._what}"
-            raise StorageUnavailable(reason, headers={"retry-after": "5"}) from None
+            message = f"The database is behind with keeping {self._what}. Try again later."
+            raise StorageUnavailable(message, message=message, headers={"retry-after": "5"}) from None
 
     async def settled(self, limit: float) -> None:
         """Have everything written that was put in before; wait at most `limit` seconds."""
@@ -203,7 +203,7 @@ class WriteQueue(Generic[T, R]):
                 await self._write(rows)
             except StorageUnavailable as error:
                 self.counts.failures += 1
-                self._failing.count(self._what, error.message)
+                self._failing.count(self._what, error.reason)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _RETRY_LAST)
             except Exception as error:

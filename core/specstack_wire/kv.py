@@ -19,8 +19,14 @@ class StorageUnavailable(ApiError):
     type = "api_error"
     code = "storage_unavailable"
 
-    def __init__(self, reason: str, *, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__("The server's storage does not answer; try again in a moment.", headers=headers)
+    def __init__(
+        self,
+        reason: str,
+        *,
+        message: str = "The server's storage does not answer; try again in a moment.",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, headers=headers)
         self.reason = reason
 
     def __str__(self) -> str:

@@ -59,7 +59,17 @@ def runtime(
             stores_in=lambda name: backends[name][1],
         ),
         config=SimpleNamespace(
-            stack=SimpleNamespace(server=SimpleNamespace(quota=SimpleNamespace(when_unavailable=mode)))
+            stack=SimpleNamespace(
+                server=SimpleNamespace(quota=SimpleNamespace(when_unavailable=mode)),
+                storage=SimpleNamespace(
+                    stores=SimpleNamespace(
+                        registry=SimpleNamespace(backend="kv"),
+                        providers=SimpleNamespace(backend="kv"),
+                        kept=SimpleNamespace(when_full="drop"),
+                        surely=SimpleNamespace(when_full="wait"),
+                    )
+                ),
+            )
         ),
     )
     found.health = lambda asked, limit: Runtime.health(found, asked, limit)
@@ -97,6 +107,8 @@ async def test_a_server_without_providers_is_ready() -> None:
         ({"quota"}, "allow", True),
         ({"quota"}, "refuse", False),
         ({"quota", "providers"}, "allow", False),
+        ({"kept"}, "allow", True),
+        ({"kept", "surely"}, "allow", False),
     ],
 )
 async def test_storage(state: str, stores: set[str], mode: str, ready: bool, hurried: None) -> None:

@@ -22,8 +22,8 @@ def serving(app: Any, **config: Any) -> Iterator[str]:
 
     Fails when the app does not start or does not stop.
     """
-    options = {"port": 0, "http": ServerProtocol, "log_level": "critical", **config}
-    server = uvicorn.Server(uvicorn.Config(app, **options))
+    settings: dict[str, Any] = {"port": 0, "http": ServerProtocol, "log_level": "critical", **config}
+    server = uvicorn.Server(uvicorn.Config(app, **settings))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + READY_WITHIN

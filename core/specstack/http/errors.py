@@ -95,7 +95,7 @@ class ErrorTable:
                 told = "request %s: %s in %s: %s"
                 log.warning(told, request_id, kind, where, exc, extra={"request_id": request_id})
             if isinstance(exc, StorageUnavailable) and "storage_unavailable" in self._roles:
-                return self.error("storage_unavailable", exc.message)
+                return self.error("storage_unavailable", exc.message, headers=exc.headers)
             return exc
         if isinstance(exc, TimeoutError):
             return self.timed_out()

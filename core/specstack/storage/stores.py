@@ -1,7 +1,7 @@
 """The stores of a running server, by the names of its run config."""
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from specstack.descriptors import SqlTable
 from specstack.startup import StartupError
@@ -13,6 +13,18 @@ if TYPE_CHECKING:
     from specstack.storage.kv import KVBackend
     from specstack.storage.sql.base import SqlBackend
     from specstack_api.run_config import StackConfig
+
+
+class Pinged(Protocol):
+    """A backend as readiness sees it."""
+
+    @property
+    def in_use(self) -> bool:
+        """Whether anything was asked of it so far."""
+        ...
+
+    async def ping(self) -> None:
+        """Look something up, as any call would. Raises StorageUnavailable."""
 
 
 class Storage:
@@ -71,14 +83,15 @@ class Storage:
             self._sql[name] = make_sql_backend(self._stack, name, making)
         return self._sql[name]
 
-    def in_use(self) -> Mapping[str, "KVBackend | SqlBackend"]:
+    def in_use(self) -> Mapping[str, Pinged]:
         """The backends of which anything was asked so far, by name."""
-        every: dict[str, KVBackend | SqlBackend] = {**self._backends, **self._sql}
+        every: dict[str, Pinged] = {**self._backends, **self._sql}
         return {name: backend for name, backend in every.items() if backend.in_use}
 
     def stores_in(self, backend: str) -> set[str]:
         """The stores that somebody has, of those in a backend."""
-        return self._stores.get(backend, set())
+        tables = {table.store for table in self._tables if self.backend_of(table.store) == backend}
+        return tables | self._stores.get(backend, set())
 
     async def aclose(self) -> None:
         """Close every backend."""
