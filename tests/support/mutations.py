@@ -40,7 +40,8 @@ def edited(side: Side, mutation: Mutation) -> Side:
     copy.apis = {
         name: Map({"x-api": copied(value.map("x-api"))}, value.pos) for name, value in spec.apis.items()
     }
-    copy.files["storage.yaml"] = copied(spec.files["storage.yaml"])
+    for name in ("storage.yaml", "telemetry.yaml"):
+        copy.files[name] = copied(spec.files[name])
     _edit(_target(copy, mutation.at), mutation.do)
     return Side(side.label, copy, side.areas, texts=side.texts)
 
