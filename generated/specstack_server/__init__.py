@@ -49,7 +49,7 @@ SERVER = GeneratedServer(
     errors="specstack_api.errors",
     openapi="specstack_api",
     package="specstack",
-    generator="7f48dcf4be46440ce0982c924021fcac5c4cbe9f97ba6fb3d0b4927b1c6f1be6",
+    generator="852f4295887a5d4a58cb27c073c5ebb971c38644f14ae7a3d4bb556e084f0e16",
     sql_tables=(
         SqlTable(
             name="chat_completions",
