@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 READERS = 2
-PAGE = 8192
+PAGE = 16384
 """Bytes of a page in files that are made here."""
 CHECKPOINT = 2000
 """Pages after which the write-ahead log is brought into the file."""

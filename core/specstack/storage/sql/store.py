@@ -94,8 +94,13 @@ class _Table:
         self._insertion = statements.insertion(table, dialect, [one.name for one in written])
 
     def insert(self, rows: Sequence[Owned]) -> Work[None]:
-        checked: set[Scope] = set()
-        values = [self._row(row, checked) for row in rows]
+        values: list[tuple[Any, ...]] = []
+        checked: Scope | None = None
+        for row in rows:
+            # Rows that come together are often one caller's, whose scope is one object.
+            if row.scope is not checked:
+                checked = checked_scope(row.scope)
+            values.append(self._row(row))
 
         def work(db: "Connection") -> None:
             # Past SQLAlchemy's handling of each value: they are in the drivers' form already.
@@ -150,10 +155,8 @@ class _Table:
     def _fits(self, scope: Scope, where: Values | None) -> Any:
         return self._make.condition(self._table, self._dialect, scope, where)
 
-    def _row(self, row: Owned, checked: set[Scope]) -> tuple[Any, ...]:
+    def _row(self, row: Owned) -> tuple[Any, ...]:
         scope, given = row
-        if scope not in checked:
-            checked.add(checked_scope(scope))
         try:
             return tuple(self._filler.filled(given, (scope.tenant, scope.owner)))
         except LookupError as unknown:
