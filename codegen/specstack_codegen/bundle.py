@@ -176,14 +176,16 @@ class _Bundler:
     def run(self) -> None:
         for stem in self.order():
             self.rewrite_refs(stem)
+        if COMMON in self.documents:
+            # Before anything is dropped: what they get is in use.
+            own = [self.documents[stem] for stem in sorted(self.own)]
+            self.spec.faults.extend(add_counted(self.documents[COMMON], own))
         if not self.documents.keys() <= self.own:
             self.drop_unused()
         self.merge_heads()
         for stem in self.order():
             self.merge_paths(stem)
             self.merge_components(stem)
-        if COMMON in self.documents:
-            self.spec.faults.extend(add_counted(self.documents[COMMON], self.spec.openapi))
 
     def order(self) -> list[str]:
         """common.yaml first, then the APIs by name."""

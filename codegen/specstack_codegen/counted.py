@@ -6,7 +6,7 @@ those of operations that tell tokens (`x-usage`). Public operations are not coun
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from specstack_codegen.source import Map, Position, SpecError
 from specstack_codegen.walk import METHODS
@@ -14,9 +14,9 @@ from specstack_codegen.walk import METHODS
 KEY = "x-counted"
 
 
-def add_counted(common: Map, bundle: Map) -> Iterator[SpecError]:
-    """Put replies and headers into the bundle's operations; gives what `x-counted` names in vain."""
-    rules, components = common.map(KEY), bundle.map("components")
+def add_counted(common: Map, documents: Iterable[Map]) -> Iterator[SpecError]:
+    """Put replies and headers into the documents' operations; gives what `x-counted` names in vain."""
+    rules, components = common.map(KEY), common.map("components")
     sections = {"responses": "responses", "headers": "headers", "token_headers": "headers"}
     for key, section in sections.items():
         for name, component in rules.map(key).items():
@@ -24,7 +24,7 @@ def add_counted(common: Map, bundle: Map) -> Iterator[SpecError]:
                 pos, message = rules.map(key).at(name), f"there is no component {component!r} in {section}"
                 hint = f"define it under components.{section} of common.yaml"
                 yield SpecError("counted-components", pos, message, hint)
-    for item in bundle.map("paths").values():
+    for item in (item for document in documents for item in document.map("paths").values()):
         for method in METHODS:
             operation = item.get(method) if isinstance(item, Map) else None
             if isinstance(operation, Map) and operation.get("x-public") is not True:

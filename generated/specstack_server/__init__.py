@@ -49,7 +49,7 @@ SERVER = GeneratedServer(
     errors="specstack_api.errors",
     openapi="specstack_api",
     package="specstack",
-    generator="7f48dcf4be46440ce0982c924021fcac5c4cbe9f97ba6fb3d0b4927b1c6f1be6",
+    generator="7931c5d07d23fa93e50fdbdd81c02be8a4f1c422a533e934ee9e7efdb40975c6",
     sql_tables=(
         SqlTable(
             name="chat_completions",

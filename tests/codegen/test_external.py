@@ -32,7 +32,10 @@ def test_only_what_is_used_is_taken_of_the_servers_common_yaml() -> None:
     spec = read(PARCELS)
     shared = [name for name, owner in spec.component_api.items() if owner == "common"]
     assert sorted(shared) == ["Error", "ErrorResponse"]
-    assert sorted(spec.openapi.map("components").map("responses")) == ["Conflict", "Error", "NotFound"]
+    components = spec.openapi.map("components")
+    assert sorted(components.map("responses")) == ["Conflict", "Error", "NotFound", "RateLimited"]
+    # Calls of what comes from outside are counted as well.
+    assert "429" in spec.openapi.map("paths").map("/v1/parcels").map("post").map("responses")
     assert spec.openapi.map("info").text("title") == "Depots"
 
 
