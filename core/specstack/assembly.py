@@ -1,5 +1,6 @@
 """A server from a run config: providers started, generated routers mounted, models warm."""
 
+import asyncio
 import logging
 import os
 from collections.abc import Iterable
@@ -58,6 +59,7 @@ class Application:
         self._front: AsgiApp | None = None
         self._gate: Gate | None = None
         self._lines: Lines | None = None
+        self._ending: asyncio.Task[None] | None = None
 
     @property
     def runtime(self) -> Runtime:
@@ -102,11 +104,16 @@ class Application:
     async def stop(self) -> None:
         """Stop providers and close connections; streams under way end with an error event.
 
-        `start` makes everything anew.
+        `start` makes everything anew. Whoever asks meanwhile waits too, and who is cancelled ends nothing:
+        what waits to be written is written.
         """
         runtime, self._runtime = self._runtime, None
-        if runtime is None:
-            return
+        if runtime is not None:
+            self._ending = asyncio.get_running_loop().create_task(self._end(runtime), name="stop the parts")
+        if self._ending is not None:
+            await asyncio.shield(self._ending)
+
+    async def _end(self, runtime: Runtime) -> None:
         if self._auth is not None:
             await self._auth.stop()
         if self._gate is not None:

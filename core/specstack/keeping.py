@@ -7,6 +7,7 @@ from specstack.descriptors import Operation
 from specstack.http.call import Call, Observe, ObserverFor
 from specstack.http.settings import Hook
 from specstack.runtime import Runtime
+from specstack.startup import StartupError
 from specstack.write_queue import QueueCounts
 
 
@@ -34,9 +35,28 @@ class Keeper(Protocol):
 
 
 def keepers(runtime: Runtime) -> Mapping[str, Keeper]:
-    """The services that keep calls of what is served, by their names in the spec."""
-    names = dict.fromkeys(op.record.service for op in runtime.operations() if op.record is not None)
-    return {name: runtime.service(name) for name in names}
+    """The services that keep calls of what is served, by their names in the spec.
+
+    Raises StartupError for one that is none, which a package from outside may name.
+    """
+    found: dict[str, Keeper] = {}
+    for op in runtime.operations():
+        if op.record is None or op.record.service in found:
+            continue
+        name = op.record.service
+        if name not in runtime.server.services:
+            raise StartupError(f"{op.id}: x-record names the service {name}, which answers no operation")
+        service = runtime.service(name)
+        if not isinstance(service, Keeper):
+            missing = ", ".join(one for one in _KEEPS if not hasattr(service, one))
+            raise StartupError(
+                f"{op.id}: x-record names the service {name}, which keeps no calls: no {missing}"
+            )
+        found[name] = service
+    return found
+
+
+_KEEPS = ("counts", "recorder", "settled", "admission")
 
 
 def observing_kept(runtime: Runtime) -> ObserverFor:

@@ -1,5 +1,6 @@
 """From run config to app: settings that reach HTTP, documents, warm models, the lifespan."""
 
+import asyncio
 import tomllib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -52,6 +53,29 @@ async def test_the_body_limit_of_the_config(client: httpx.AsyncClient) -> None:
 
 async def test_the_request_timeout_of_the_config(client: httpx.AsyncClient) -> None:
     assert (await client.post("/v1/chat/completions", json=chat("@@hang=5@@"))).status_code == 504
+
+
+async def test_whoever_stops_it_waits_and_cuts_nothing_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server does so when its time is up, and again with the lifespan, and gives up the first."""
+    with LoopbackUpstream.running() as upstream:
+        app = application(upstream.base_url)
+        await app.start()
+        stop, flushed = app.runtime.stop, asyncio.Event()
+
+        async def slow() -> None:
+            await asyncio.sleep(0.1)
+            await stop()
+            flushed.set()
+
+        monkeypatch.setattr(app.runtime, "stop", slow)
+        first = asyncio.create_task(app.stop())
+        await asyncio.sleep(0.01)
+        second = asyncio.create_task(app.stop())
+        await asyncio.sleep(0.01)
+        assert not second.done()
+        first.cancel()
+        await second
+        assert flushed.is_set()
 
 
 async def test_what_has_stopped_can_start_again() -> None:

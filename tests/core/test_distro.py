@@ -49,6 +49,13 @@ def test_which_there_are() -> None:
     assert NAMES == ["ci", "dell", "nvidia", "openai-gateway", "postgres", "starter"]
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "ci"])
+def test_each_takes_the_variables_that_servers_are_run_with(name: str) -> None:
+    known = {one.name for one in variables(find_distribution(name).path)}
+    telemetry = {"SPECSTACK_PROMETHEUS", "SPECSTACK_TRACES", "SPECSTACK_METRICS"}
+    assert known >= {"SPECSTACK_HOST", "SPECSTACK_PORT", "SPECSTACK_API_KEYS", *telemetry}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_each_is_right_and_has_its_readme(name: str) -> None:
     assert run("validate", name).output == f"{name}: run config and build config are right\n"

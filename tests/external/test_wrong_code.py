@@ -175,3 +175,23 @@ def test_settings_are_checked_like_any(cache: Path, tmp_path: Path) -> None:
         "error: 6: providers.parcels[0].config.most_grams: is missing; add it",
         "error: 7: registered_resources.depot: unknown key; did you mean 'depots'?",
     ]
+
+
+def test_calls_that_nobody_keeps(tmp_path: Path, parcels: Path, own_cache: Path) -> None:
+    """The service that `x-record` names is none that could keep them, or answers nothing itself."""
+    path = parcels / "openapi" / "parcels.yaml"
+    sound = path.read_text()
+    services = parcels / "services.yaml"
+    services.write_text(f"{services.read_text()}  book:\n    module: parcels_van\n    description: Keeps.\n")
+    config = tmp_path / "run.yaml"
+    config.write_text(VAN)
+    for name, why in (
+        ("tariffs", "which keeps no calls: no counts, recorder, settled, admission"),
+        ("book", "which answers no operation"),
+    ):
+        line = "      operationId: sendParcel\n"
+        assert line in sound
+        path.write_text(sound.replace(line, f"{line}      x-record: {{service: {name}}}\n"))
+        assert generate(parcels)[0] == 0
+        done = run("serve", "--port", "0", str(config), env=environment(own_cache))
+        assert done.stderr.splitlines() == [f"error: sendParcel: x-record names the service {name}, {why}"]

@@ -42,6 +42,16 @@ async def test_a_row_comes_back_as_it_was_written(sql: SqlStore) -> None:
     assert await sql.get(ANN, "notes", {}) == {"note_id": 1, **whole}
 
 
+async def test_no_row_is_in_the_log_at_any_level(sql: SqlStore, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    caplog.set_level("DEBUG", "sqlalchemy")
+    await sql.insert("notes", [note("canary-title", body="canary-body"), note("canary-other")])
+    assert await titles(sql) == ["canary-title", "canary-other"]
+    assert await sql.update(ANN, "notes", {}, {"body": "canary-new"}) == 2
+    assert "INSERT INTO" in caplog.text
+    assert "canary" not in caplog.text
+
+
 async def test_what_a_row_leaves_out_is_its_default_or_null(sql: SqlStore) -> None:
     await sql.insert("notes", [note("t"), note("u", day=2**63 - 1, body="b")])
     first, second = await sql.select(ANN, "notes", order=["note_id"])

@@ -5,6 +5,7 @@ both are bytes.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -23,6 +24,9 @@ Document = dict[str, Any]
 _CONTESTED = 100
 """How often a counter that comes and goes is tried."""
 _ORDER = ("namespace", "tenant", "owner", "key")
+
+# At `debug` it shows each command with its values. It logs nothing else.
+logging.getLogger("pymongo.command").addFilter(lambda record: False)
 
 
 class MongoKV(KVBackend):

@@ -25,6 +25,14 @@ TRIES = (0.05, 0.2, 0.5)
 _log = logging.getLogger("specstack.storage")
 
 
+def _no_rows(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.DEBUG
+
+
+# At `debug` it shows each row that is read: prompts and answers. Of statements, engines hide the values.
+logging.getLogger("sqlalchemy.engine.Engine").addFilter(_no_rows)
+
+
 @dataclass(frozen=True, slots=True)
 class Making:
     """What a backend is made for: its name, the branches of its tables, whether to bring those up to date."""

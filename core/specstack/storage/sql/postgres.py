@@ -49,6 +49,7 @@ class PostgresSql(SqlBackend):
             # The server may have been restarted: what is asked next must not be asked twice.
             pool_pre_ping=True,
             use_native_hstore=False,
+            hide_parameters=True,
         )
 
     def lock(self, db: "Connection") -> None:

@@ -60,6 +60,7 @@ class SqliteSql(SqlBackend):
             poolclass=QueuePool,
             pool_size=READERS + 1,
             max_overflow=0,
+            hide_parameters=True,
         )
         event.listen(engine, "begin", _begin)
         return engine
