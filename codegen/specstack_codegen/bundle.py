@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 from specstack_codegen.cache import APPROVALS
-from specstack_codegen.counted import add_counted
+from specstack_codegen.counted import add_counted, counted_references
 from specstack_codegen.source import Map, Position, Seq, SpecError, SpecErrors, display_path, read_yaml
 from specstack_codegen.walk import METHODS, Node, walk
 
@@ -193,6 +193,7 @@ class _Bundler:
         """Leave of another spec's common.yaml what the files here refer to, directly or not."""
         parts = self.documents[COMMON].map("components")
         pending = [ref for stem in self.own for ref in _references(self.documents[stem])]
+        pending += counted_references(self.documents[COMMON])
         wanted: set[str] = set()
         while pending:
             ref = pending.pop()

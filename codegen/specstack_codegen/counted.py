@@ -12,13 +12,23 @@ from specstack_codegen.source import Map, Position, SpecError
 from specstack_codegen.walk import METHODS
 
 KEY = "x-counted"
+_SECTIONS = {"responses": "responses", "headers": "headers", "token_headers": "headers"}
+
+
+def counted_references(common: Map) -> list[str]:
+    """What `x-counted` names, as references into the bundle."""
+    rules = common.map(KEY)
+    return [
+        f"#/components/{section}/{component}"
+        for key, section in _SECTIONS.items()
+        for component in rules.map(key).values()
+    ]
 
 
 def add_counted(common: Map, bundle: Map) -> Iterator[SpecError]:
     """Put replies and headers into the bundle's operations; gives what `x-counted` names in vain."""
     rules, components = common.map(KEY), bundle.map("components")
-    sections = {"responses": "responses", "headers": "headers", "token_headers": "headers"}
-    for key, section in sections.items():
+    for key, section in _SECTIONS.items():
         for name, component in rules.map(key).items():
             if component not in components.map(section):
                 pos, message = rules.map(key).at(name), f"there is no component {component!r} in {section}"

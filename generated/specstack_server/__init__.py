@@ -49,7 +49,7 @@ SERVER = GeneratedServer(
     errors="specstack_api.errors",
     openapi="specstack_api",
     package="specstack",
-    generator="3ffb1032a755a907adf9941ca8979a06122a9df04c04424bd2496bcd521ded97",
+    generator="ae42a9109615420b8cf0cc5b44fa4bff205bfde52366c16d7ec1b53cb2d942c6",
     sql_tables=(
         SqlTable(
             name="chat_completions",

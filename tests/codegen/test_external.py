@@ -32,7 +32,12 @@ def test_only_what_is_used_is_taken_of_the_servers_common_yaml() -> None:
     spec = read(PARCELS)
     shared = [name for name, owner in spec.component_api.items() if owner == "common"]
     assert sorted(shared) == ["Error", "ErrorResponse"]
-    assert sorted(spec.openapi.map("components").map("responses")) == ["Conflict", "Error", "NotFound"]
+    assert sorted(spec.openapi.map("components").map("responses")) == [
+        "Conflict",
+        "Error",
+        "NotFound",
+        "RateLimited",
+    ]
     assert spec.openapi.map("info").text("title") == "Depots"
 
 

@@ -356,7 +356,7 @@ async def test_a_server_with_tables_of_its_own_keeps_rows_in_them(home: Path) ->
     from fixture_server import SERVER as FIXTURE
 
     text = (Path(__file__).parents[2] / "fixture" / "config.yaml").read_text()
-    app = build(read_config(text, "fixture.yaml", FIXTURE, {"KV_FILE": str(home / "kv.db")}), FIXTURE)
+    app = build(read_config(text, "fixture.yaml", FIXTURE, {"KV_FILE": str(home / "kv.db")}))
     await app.start()
     store = app.runtime.storage.sql("inference")
     await store.insert("notes", [Owned(ANN, {"title": "kept"})])
