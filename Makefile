@@ -92,8 +92,8 @@ unit: $(VENV)/.dev ## All tests (PYTEST_ARGS="-k name" to choose)
 fuzz: $(VENV)/.dev ## The contract test alone: schemathesis against the bundle, deterministic
 	$(BIN)/python -m pytest tests/contract $(PYTEST_ARGS)
 
-fuzz-deep: $(VENV)/.dev ## The contract test with many more cases per operation (minutes)
-	SPECSTACK_FUZZ_EXAMPLES=200 $(BIN)/python -m pytest tests/contract --timeout=3600 $(PYTEST_ARGS)
+fuzz-deep: $(VENV)/.dev ## The contract test with thousands of cases per operation (half an hour and more)
+	SPECSTACK_FUZZ_EXAMPLES=1000 $(BIN)/python -m pytest tests/contract --timeout=3600 $(PYTEST_ARGS)
 
 models: $(VENV)/.serve ## Fetch the default model weights into the cache (about 120 MB, once)
 	$(BIN)/specstack models pull

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import json
 from contextlib import ExitStack
 from typing import Any, ClassVar
 
@@ -19,11 +20,13 @@ from support.loopback_upstream import LoopbackUpstream
 _servers = ExitStack()
 atexit.register(_servers.close)
 _upstream = _servers.enter_context(LoopbackUpstream.running())
+_silent = _servers.enter_context(LoopbackUpstream.running())
+_silent.app.models = {"object": "list", "data": []}
 
 schema = contract.schema_of(contract.whole(_upstream))
 # A registration may stand over a model that its provider announces, and deleting it uncovers that again.
-# Here, where what is deleted must stay away, providers announce nothing.
-sequences = contract.schema_of(contract.whole(_upstream, announced=False))
+# Here, where what is deleted must stay away, providers announce nothing, and answer for what is registered.
+sequences = contract.schema_of(contract.whole(_silent, announced=False), linked=True)
 # With keys: what is public answers everybody, all else nobody without one (the check `ignored_auth`).
 keyed = contract.schema_of(
     contract.whole(_upstream, keyed=True), examples=max(EXAMPLES // 3, 5), coverage=False, keyed=True
@@ -65,17 +68,25 @@ class Sequences(sequences.as_state_machine()):  # pyright: ignore[reportUntypedB
     """Calls that use what earlier calls gave, each sequence on a server of its own."""
 
     seen: ClassVar[set[tuple[str, int]]] = set()
+    followed: ClassVar[set[tuple[str, int]]] = set()
+    created: set[str]
 
     def setup(self) -> None:
         asgi.shutdown_lifespans()
+        self.created = set()
 
     def after_call(self, response: Any, case: Any) -> None:
-        self.seen.add((case.operation.label, response.status_code))
+        answer = (case.operation.label, response.status_code)
+        self.seen.add(answer)
+        if (case.path_parameters or {}).get("completion_id") in self.created:
+            self.followed.add(answer)
+        if answer == ("POST /v1/chat/completions", 200) and response.content.startswith(b"{"):
+            self.created.add(json.loads(response.content)["id"])
 
 
 class TestSequences(Sequences.TestCase):
     settings = hypothesis.settings(
-        max_examples=EXAMPLES, stateful_step_count=6, deadline=None, derandomize=True, database=None
+        max_examples=EXAMPLES * 3 // 2, stateful_step_count=6, deadline=None, derandomize=True, database=None
     )
 
     def runTest(self) -> None:
@@ -84,3 +95,5 @@ class TestSequences(Sequences.TestCase):
         assert ("POST /v1/models", 200) in Sequences.seen
         for path in ("GET /v1/models/{model}", "DELETE /v1/models/{model}"):
             assert {(path, 200), (path, 404)} <= Sequences.seen
+        # What a sequence itself had created was kept, and found under the id of that reply.
+        assert 200 in {status for _, status in Sequences.followed}

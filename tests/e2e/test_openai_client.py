@@ -40,13 +40,19 @@ SCHEMA = {
 
 @dataclass(frozen=True)
 class Check:
-    """A call by its dotted name, and what is to be true of its answer or of the error that it raises."""
+    """A call by its dotted name, and what is to be true of its answer or of the error that it raises.
+
+    The client checks what comes against its own types, but for answers of which OpenAI's own do not fit them:
+    vectors as base64, for which it asks by itself, and pieces of a completion before the one with the reason
+    why it ended.
+    """
 
     name: str
     call: str
     arguments: dict[str, Any]
     holds: Callable[[Any], bool]
     error: type[Exception] | None = None
+    strict: bool = True
 
 
 def text(reply: Any) -> str:
@@ -142,12 +148,14 @@ CHECKS = [
         "completions.create",
         {"model": CHAT, "prompt": "The sun rises in the", "max_tokens": 4, "temperature": 0, "stream": True},
         lambda chunks: "".join(chunk.choices[0].text for chunk in chunks if chunk.choices) != "",
+        strict=False,
     ),
     Check(
         "embeddings",
         "embeddings.create",
         {"model": EMBED, "input": ["a", "b"]},
         lambda reply: [len(one.embedding) for one in reply.data] == [384, 384],
+        strict=False,
     ),
     Check(
         "embeddings as numbers",
@@ -219,6 +227,7 @@ CHECKS = [
         "embeddings.create",
         {"model": EMBED, "input": "a", "extra_headers": {"x-request-id": "mine-1"}},
         lambda reply: reply._request_id == "mine-1",
+        strict=False,
     ),
     Check(
         "the client's own parsing",
@@ -238,7 +247,13 @@ CHECKS = [
 
 async def outcome(check: Check, url: str, *, asynchronous: bool) -> Any:
     """The answer, the chunks of a stream, or the error."""
-    settings: dict[str, Any] = {"base_url": url + "/v1", "api_key": "none", "max_retries": 0, "timeout": 120}
+    settings: dict[str, Any] = {
+        "base_url": url + "/v1",
+        "api_key": "none",
+        "max_retries": 0,
+        "timeout": 120,
+        "_strict_response_validation": check.strict,
+    }
     client: Any = openai.AsyncOpenAI(**settings) if asynchronous else openai.OpenAI(**settings)
     found = client
     for step in check.call.split("."):

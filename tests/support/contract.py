@@ -76,12 +76,10 @@ def run_config(
 ) -> RunConfig:
     """Every API, two providers at the loopback server; when `keyed`, for those who bear `KEY`.
 
-    Without `announced` they announce no models, and the first takes registrations that name none. `limits`
-    are those of callers with the key.
+    Without `announced`, for a loopback server that lists no models, the first takes registrations that name
+    no provider. `limits` are those of callers with the key.
     """
     config: Json = {"base_url": upstream.base_url, "rerank_path": "rerank", "timeout_seconds": 20}
-    if not announced:
-        config["allowed_models"] = []
     entry = {"provider_type": "remote::openai-compatible", "config": config}
     providers: list[Json] = [{"provider_id": name, **entry} for name in PROVIDERS]
     providers[0]["default"] = not announced
@@ -158,18 +156,27 @@ def bare(upstream: LoopbackUpstream) -> Fresh:
     return Fresh(started)
 
 
-def schema_of(app: Fresh, examples: int = EXAMPLES, coverage: bool = True, keyed: bool = False) -> Any:
-    """The published bundle, configured from the spec, for calls to `app` in this process.
+def schema_of(
+    app: Fresh | str,
+    examples: int = EXAMPLES,
+    coverage: bool = True,
+    keyed: bool = False,
+    linked: bool = False,
+) -> Any:
+    """The published bundle, configured from the spec, for calls to `app` in this process, or at its URL.
 
-    What it says of credentials holds for a server that is `keyed`.
+    What it says of credentials holds for a server that is `keyed`. When `linked`, for sequences of calls to a
+    server whose providers announce nothing, stored completions are asked for by the ids that its links give:
+    a dictionary would take their place.
     """
+    kept: dict[str, Sequence[str]] = {} if linked else {"path.completion_id": stored.IDS}
     config = configuration(
         SPEC,
-        {"model": list(KNOWN.values())},
+        {"model": EXAMPLE_MODELS if linked else list(KNOWN.values())},
         values={
             "path.provider_id": PROVIDERS,
             "body.provider_id": PROVIDERS,
-            "path.completion_id": stored.IDS,
+            **kept,
             "listChatCompletions.query.after": stored.IDS,
         },
         codes=codes_of(errors),
@@ -179,7 +186,10 @@ def schema_of(app: Fresh, examples: int = EXAMPLES, coverage: bool = True, keyed
     )
     bundle = BUNDLE if keyed else {name: part for name, part in BUNDLE.items() if name != "security"}
     schema = schemathesis.openapi.from_dict(bundle, config=config)
-    schema.app = app
+    if isinstance(app, str):
+        schema.config.update(base_url=app)
+    else:
+        schema.app = app
     return schema
 
 

@@ -40,8 +40,7 @@ def edited(side: Side, mutation: Mutation) -> Side:
     copy.apis = {
         name: Map({"x-api": copied(value.map("x-api"))}, value.pos) for name, value in spec.apis.items()
     }
-    for name in ("storage.yaml", "telemetry.yaml"):
-        copy.files[name] = copied(spec.files[name])
+    copy.files = {name: copied(value) for name, value in spec.files.items()}
     _edit(_target(copy, mutation.at), mutation.do)
     return Side(side.label, copy, side.areas, texts=side.texts)
 

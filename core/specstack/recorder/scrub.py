@@ -9,7 +9,13 @@ from specstack.masking import is_secret
 SCRUBBED = "[secret]"
 
 _LOOKS = re.compile(
-    r"\b(sk-[A-Za-z0-9_-]{8,}|Bearer\s+[A-Za-z0-9._~+/=-]{8,}|[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@)"
+    r"\b(sk-[A-Za-z0-9_-]{8,}|(?:Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}"
+    r"|(?:hf_|gsk_|ghp_|AIza|AKIA)[A-Za-z0-9_-]{16,}|[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@)"
+)
+# Some servers take their key in the query of a path.
+_QUERY = re.compile(
+    r"(?<=[?&])(?!page|next|continuation)((?:[\w.-]*[_.-])?(?:api_?key|key|token|secret|password|sig(?:nature)?)=)[^&#\s]+",
+    re.I,
 )
 _SHORTEST = 4
 
@@ -40,4 +46,4 @@ class Scrubber:
     def _text(self, text: str) -> str:
         for secret in sorted(self._known, key=len, reverse=True):
             text = text.replace(secret, SCRUBBED)
-        return _LOOKS.sub(SCRUBBED, text)
+        return _LOOKS.sub(SCRUBBED, _QUERY.sub(rf"\1{SCRUBBED}", text))

@@ -49,7 +49,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "named" in metafunc.fixturenames:
         metafunc.parametrize("named", providers, ids=[one.provider_id for one in providers])
         return
-    found = [(one, case) for one in providers for case in cases_of(one, SERVER)]
+    found = [(one, case) for one in providers for case in cases_of(one, config.server)]
     if "streamed" in metafunc.function.__name__:
         found = [(one, case) for one, case in found if case.operation.stream is not None]
     elif "unknown" in metafunc.function.__name__:
@@ -70,13 +70,15 @@ def run_config(config: pytest.Config) -> RunConfig:
 
 
 def cases_of(provider: ConfiguredProvider, server: GeneratedServer) -> list[Case]:
-    """The cases of the operations that a provider says it can."""
-    package = server.providers.partition(".")[0]
-    name = f"{package}.conformance.{provider.api}"
-    if util.find_spec(f"{package}.conformance") is None or util.find_spec(name) is None:
-        return []
-    cases = cast("tuple[Case, ...]", import_module(name).CASES)
-    return [case for case in cases if case.operation.name in provider.spec.capabilities]
+    """The cases of the operations that a provider says it can, of its API's package or one from outside."""
+    for one in (server, *server.external):
+        package = one.providers.partition(".")[0]
+        name = f"{package}.conformance.{provider.api}"
+        if util.find_spec(f"{package}.conformance") is None or util.find_spec(name) is None:
+            continue
+        cases = cast("tuple[Case, ...]", import_module(name).CASES)
+        return [case for case in cases if case.operation.name in provider.spec.capabilities]
+    return []
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from specstack.recorder.exchange import RecordingDamaged, digest_of, read
 from specstack.recorder.library import INDEX
 from specstack.recorder.modes import VARIABLES, mode_of
 from specstack.recorder.recorder import Recorder, from_environment
+from specstack.recorder.scrub import Scrubber
 from specstack.recorder.verify import faults
 from specstack_api.errors import ContextLengthExceeded
 from specstack_wire import (
@@ -235,6 +236,22 @@ async def test_another_server_is_recorded_without_secrets(tmp_path: Path) -> Non
     text = "".join(path.read_text() for path in first.library.files())
     assert "hush-hush" not in text and "set-cookie" not in text and "localhost" not in text
     assert [fault for path in first.library.files() for fault in faults(path)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("/models?key=k1234&page=2", "/models?key=[secret]&page=2"),
+        ("/models?page=2&api_key=k1234", "/models?page=2&api_key=[secret]"),
+        ("/models?page_token=p2&x-sig=k1234", "/models?page_token=p2&x-sig=[secret]"),
+        ("Basic dXNlcjpwYXNz", "[secret]"),
+        ("it is hf_0123456789abcdefgh", "it is [secret]"),
+        ("/models?monkey=k1234&keys=2", "/models?monkey=k1234&keys=2"),
+    ],
+)
+def test_what_looks_like_a_secret_is_taken_out(text: str, kept: str) -> None:
+    assert Scrubber().clean({"path": text}) == {"path": kept}
+    assert Scrubber().clean(kept) == kept
 
 
 async def test_verify_names_what_is_wrong(tmp_path: Path) -> None:
