@@ -96,7 +96,8 @@ def beyond(module: str, base: str) -> float:
 
 
 def _timed(statement: str, before: str = "pass") -> float:
-    code = f"import time\n{before}\nt = time.perf_counter()\n{statement}\nprint((time.perf_counter() - t) * 1000)"
+    taken = "print((time.perf_counter() - began) * 1000)"
+    code = f"import time\n{before}\nbegan = time.perf_counter()\n{statement}\n{taken}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return float(done.stdout)
 
