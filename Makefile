@@ -49,7 +49,13 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
 	@echo "Installing the development environment (once, a few minutes) ..."
 	$(PIP) install --require-hashes -r requirements/dev.txt
 	$(PIP) install --no-deps -e .
-	@touch $@ $(VENV)/.serve
+	@touch $@ $(VENV)/.serve $(VENV)/.codegen
+
+$(VENV)/.codegen: requirements/codegen.txt pyproject.toml | $(BIN)/python
+	@echo "Installing the code generator (once, half a minute) ..."
+	$(PIP) install --require-hashes -r requirements/codegen.txt
+	$(PIP) install --no-deps -e .
+	@touch $@
 
 # Generated code is committed. The generator's packages are installed only when the spec is newer than the code.
 $(VENV)/.generated: $(shell find spec codegen -type f -not -path '*/__pycache__/*') | $(VENV)/.serve
@@ -58,7 +64,7 @@ $(VENV)/.generated: $(shell find spec codegen -type f -not -path '*/__pycache__/
 	fi
 	@touch $@
 
-generate: $(VENV)/.dev ## Write generated/ from spec/
+generate: $(VENV)/.codegen ## Write generated/ from spec/
 	@$(BIN)/python -m specstack_codegen
 	@$(BIN)/python -m specstack_codegen --spec tests/fixture/spec --out tests/fixture/generated --package fixture
 
@@ -67,7 +73,7 @@ distro-readmes: $(VENV)/.dev ## Write the distributions' READMEs from their conf
 	  folder=$$(dirname $$one); $(BIN)/specstack distro readme $$folder > $$folder/README.md; \
 	done
 
-check-generated: $(VENV)/.dev ## Fail with a diff if generated/ is not what spec/ says
+check-generated: $(VENV)/.codegen ## Fail with a diff if generated/ is not what spec/ says
 	@$(BIN)/python -m specstack_codegen --check
 	@$(BIN)/python -m specstack_codegen --spec tests/fixture/spec --out tests/fixture/generated --package fixture --check
 

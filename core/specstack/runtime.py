@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from importlib import import_module
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
@@ -71,20 +72,24 @@ class Runtime:
         await asyncio.gather(*(table.discover_all(limit) for table in self._tables.values()))
 
     async def stop(self) -> None:
-        """Stop providers in reverse order, then close every connection."""
+        """Stop providers in reverse order, then close every connection: all of them, though one fails."""
         self.phase = "stopping"
-        if self._registry is not None:
-            await self._registry.stop()
-        for table in self._tables.values():
-            await table.stop()
+        async with AsyncExitStack() as last_first:
+            last_first.push_async_callback(self.telemetry.stop)
+            last_first.push_async_callback(self.storage.aclose)
+            last_first.push_async_callback(self._supplies.upstreams.aclose)
+            for service in self._services.values():
+                if isinstance(service, Closing):
+                    last_first.push_async_callback(service.aclose)
+            last_first.push_async_callback(self._stop_providers)
+            for table in self._tables.values():
+                last_first.push_async_callback(table.stop)
+            if self._registry is not None:
+                last_first.push_async_callback(self._registry.stop)
+
+    async def _stop_providers(self) -> None:
         while self.running:
             await stop(self.running.pop())
-        for service in self._services.values():
-            if isinstance(service, Closing):
-                await service.aclose()
-        await self._supplies.upstreams.aclose()
-        await self.storage.aclose()
-        await self.telemetry.stop()
 
     # -- what generated routers and services ask for ---------------------------------------
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import subprocess
 import sys
 import urllib.request
 from pathlib import Path
@@ -9,14 +11,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-BENCH = Path(__file__).resolve().parents[2] / "bench"
-sys.path.insert(0, str(BENCH))
+import load
+import report
+import run
+import servers
+import upstream
 
-import load  # noqa: E402
-import report  # noqa: E402
-import run  # noqa: E402
-import servers  # noqa: E402
-import upstream  # noqa: E402
+BENCH = Path(__file__).resolve().parents[2] / "bench"
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the bench reads /proc")
 
@@ -105,3 +106,33 @@ def test_targets_are_on_this_machine(text: str) -> None:
         servers.given(text)
     found = servers.given("peer=http://127.0.0.1:4000/v1/,model=m,pid=7")
     assert (found.base, found.model, found.pid) == ("http://127.0.0.1:4000/v1", "m", 7)
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "rows"),
+    [
+        (
+            "start.py",
+            ["--runs", "1"],
+            ["process to first answer", "memory when idle", "look up a registered model"],
+        ),
+        (
+            "inference_store.py",
+            ["--requests", "40", "--rounds", "1", "--chunks", "3"],
+            ["whole:", "all:", "stream"],
+        ),
+    ],
+)
+def test_the_small_ones_measure(script: str, options: list[str], rows: list[str]) -> None:
+    roots = os.pathsep.join(
+        str(BENCH.parent / root) for root in ("core", "generated", "providers", "distributions")
+    )
+    done = subprocess.run(
+        [sys.executable, str(BENCH / script), *options],
+        env={**os.environ, "PYTHONPATH": roots},
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(row in done.stdout for row in rows), done.stdout

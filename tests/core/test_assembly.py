@@ -155,3 +155,24 @@ async def test_a_failed_start_reaches_the_server_as_a_line() -> None:
 def test_the_version_is_that_of_the_package() -> None:
     pyproject = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
     assert pyproject["project"]["version"] == __version__
+
+
+async def test_a_service_that_fails_to_close_keeps_nothing_else_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        async def aclose(self) -> None:
+            raise RuntimeError("jammed")
+
+    with LoopbackUpstream.running() as upstream:
+        app = application(upstream.base_url)
+        await app.start()
+        runtime, close, closed = app.runtime, app.runtime.storage.aclose, asyncio.Event()
+
+        async def closing() -> None:
+            await close()
+            closed.set()
+
+        monkeypatch.setitem(runtime._services, "broken", Broken())
+        monkeypatch.setattr(runtime.storage, "aclose", closing)
+        with pytest.raises(RuntimeError, match="jammed"):
+            await app.stop()
+    assert closed.is_set() and not runtime.running
