@@ -10,6 +10,7 @@ import contextlib
 import threading
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, MutableMapping
+from concurrent.futures import Future
 from importlib import import_module
 from typing import Any, TypeVar, cast
 
@@ -99,11 +100,12 @@ class Transport(httpx.BaseTransport):
 
     def __init__(self, app: App, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None) -> None:
         self._thread = _LoopThread(app, loop_factory)
-        self._stop = weakref.finalize(self, self._thread.stop)
+        # The collector may come by in any thread, whatever locks that holds: it must not wait.
+        self._ended = weakref.finalize(self, self._thread.end)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request to the app; its reply is read as it comes."""
-        if not self._stop.alive:
+        if not self._ended.alive:
             raise RuntimeError("this client is closed")
         response = self._thread.run(self._thread.transport.handle_async_request(request))
         reply = _SyncReply(self._thread, cast(_Reply, response.stream))
@@ -111,7 +113,8 @@ class Transport(httpx.BaseTransport):
 
     def close(self) -> None:
         """End the calls under way, stop the app and its thread."""
-        self._stop()
+        self._ended()
+        self._thread.join()
 
 
 class _Lifespan:
@@ -263,10 +266,11 @@ class _LoopThread:
 
     def __init__(self, app: App, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None) -> None:
         self._factory = loop_factory
-        self._lock = threading.Lock()
+        # The collector may call `end` in a thread that is just in here.
+        self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopped = False
+        self._ended: Future[None] | None = None
         self.transport = AsyncTransport(app)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -288,22 +292,23 @@ class _LoopThread:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(what)
 
-    def stop(self) -> None:
-        """Stop the app, then the loop and its thread."""
+    def end(self) -> None:
+        """Have the app stop, then the loop and its thread, without waiting for it."""
         with self._lock:
-            thread, loop = self._thread, self._loop
-            if thread is None or loop is None or self._stopped:
+            loop = self._loop
+            if loop is None or self._ended is not None:
                 return
-            self._stopped = True
-        ended = asyncio.run_coroutine_threadsafe(self.transport.aclose(), loop)
-        if threading.current_thread() is thread:
-            # The collector may come by in any thread, also in this one, which cannot wait for itself.
-            ended.add_done_callback(lambda _: loop.call_soon_threadsafe(loop.stop))
+            self._ended = asyncio.run_coroutine_threadsafe(self.transport.aclose(), loop)
+        self._ended.add_done_callback(lambda _: loop.call_soon_threadsafe(loop.stop))
+
+    def join(self) -> None:
+        """Wait until what `end` asked for is done. Raises what the app's stop raised."""
+        thread, ended = self._thread, self._ended
+        if thread is None or ended is None or threading.current_thread() is thread:
             return
         try:
             ended.result()
         finally:
-            loop.call_soon_threadsafe(loop.stop)
             thread.join()
 
     def _running(self) -> asyncio.AbstractEventLoop:
@@ -336,8 +341,11 @@ _running: "weakref.WeakSet[_LoopThread]" = weakref.WeakSet()
 
 
 def _stop_all() -> None:
-    for one in tuple(_running):
-        one.stop()
+    running = tuple(_running)
+    for one in running:
+        one.end()
+    for one in running:
+        one.join()
 
 
 # Ordinary exit hooks run when executors are closed already, and an app may need those to stop. What is

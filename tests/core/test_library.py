@@ -36,8 +36,8 @@ def say(text: str) -> Any:
     return {"model": "up/echo", "messages": [{"role": "user", "content": text}]}
 
 
-def threads() -> list[str]:
-    return [one.name for one in threading.enumerate() if one.name == "specstack"]
+def threads() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if one.name == "specstack"]
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_sync(upstream: LoopbackUpstream) -> None:
         assert "hello" in (reply.choices[0].message.content or "")
         with pytest.raises(ModelNotFound):
             client.inference.create_chat_completion(**{**say("x"), "model": "nowhere"})
-        assert threads() == ["specstack"]
+        assert len(threads()) == 1
     assert threads() == []
     with pytest.raises(RuntimeError, match="closed"):
         client.models.list_models()
@@ -178,6 +178,8 @@ def test_a_client_that_nobody_closes_ends_with_its_last_use(upstream: LoopbackUp
     assert client.models.list_models().data
     del client
     gc.collect()
+    for thread in threads():
+        thread.join(10)
     assert threads() == []
 
 

@@ -245,21 +245,33 @@ class LlamaEngine:
         self._log.info("loading %s from %s", settings.name, settings.path)
         read_through(settings.path, ProgressBar(f"loading {settings.name}"))
         try:
-            self._server = xllamacpp.Server(self._params(xllamacpp, mean_pooling=False))
+            self._serve(xllamacpp, mean_pooling=False)
             if settings.embedding and "error" in self._embed(["a"]):
                 # The file does not say how its tokens' vectors become one; most take the mean.
                 self._server = None
-                self._server = xllamacpp.Server(self._params(xllamacpp, mean_pooling=True))
+                self._serve(xllamacpp, mean_pooling=True)
         except (RuntimeError, ValueError) as error:
             raise ModelUnavailable(
                 f"llama.cpp cannot load {settings.path} (model {settings.name}): it is damaged, no GGUF "
                 f"file, or needs more memory than there is ({str(error)[:200]})"
             ) from error
-        self._address = str(self._server.listening_address)
         meta = cast(Raw, self._ask("/v1/models", None)["data"][0]["meta"])
         self.vocabulary = int(meta["n_vocab"])
         self.bos = str(self._ask("/props", None).get("bos_token", ""))
         self._log.info("%s is ready: %d slots of %d tokens", settings.name, settings.slots, settings.context)
+
+    def _serve(self, xllamacpp: Any, *, mean_pooling: bool) -> None:
+        """Starts llama.cpp and has it do one task.
+
+        Without that its destructor may come before its task loop, and then waits for ever for the loop's end,
+        with the interpreter's lock held.
+        """
+        self._server = xllamacpp.Server(self._params(xllamacpp, mean_pooling=mean_pooling))
+        self._address = str(self._server.listening_address)
+        if self.settings.embedding:
+            self._ask("/embedding", {"content": "a"})
+        else:
+            self._server.handle_completions({"prompt": "a", "n_predict": 0, "stream": True}, _take_all)
 
     def _params(self, xllamacpp: Any, *, mean_pooling: bool) -> Any:
         settings = self.settings
@@ -313,6 +325,10 @@ class LlamaEngine:
         # Freed by its destructor, which also closes the port.
         self._server = None
         gc.collect()
+
+
+def _take_all(_: Raw) -> bool:
+    return False
 
 
 def _refusal(error: Raw, param: str | None = None) -> Exception:
