@@ -19,14 +19,17 @@ def chunk(delta: dict[str, Any], index: int = 0, finish: str | None = None, **mo
 
 
 def together(*chunks: Any) -> dict[str, Any]:
-    """Of parsed chunks, and of the same as bytes."""
-    parsed, read = Assembly(), Assembly()
-    for one in chunks:
+    """Of parsed chunks, and of the same as bytes, one by one and at once."""
+    parsed, read, at_once = Assembly(), Assembly(), Assembly()
+    raw = [json.dumps(one).encode() for one in chunks]
+    for one, piece in zip(chunks, raw, strict=True):
         parsed.add(one)
-        read.read(json.dumps(one).encode())
+        read.read([piece])
+    at_once.read(raw)
     found = parsed.completion()
     assert found is not None
     assert read.completion() == found
+    assert at_once.completion() == found
     CreateChatCompletionResponse.model_validate(found)
     return found
 
@@ -191,6 +194,8 @@ def test_texts_that_are_not_parsed_one_by_one_come_out_the_same(seed: int) -> No
         one = chunk(delta, dice.choice([0, 0, 0, 1]))
         if dice.random() < 0.1:
             one["system_fingerprint"] = dice.choice(["a", "b"])
+        if seed % 2:
+            one["obfuscation"] = "".join(dice.choices('ab"\\', (5, 5, 0.1, 0.1), k=dice.randrange(8)))
         if dice.random() < 0.1:
             one["choices"][0]["logprobs"] = {
                 "content": [{"token": "a", "logprob": -1, "bytes": None, "top_logprobs": []}]
@@ -199,7 +204,8 @@ def test_texts_that_are_not_parsed_one_by_one_come_out_the_same(seed: int) -> No
     together(*pieces)
 
 
-def test_most_texts_are_not_parsed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("padded", [False, True])
+def test_most_texts_are_not_parsed_one_by_one(padded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[bytes] = []
     from_json = chunks.from_json
 
@@ -209,16 +215,34 @@ def test_most_texts_are_not_parsed_one_by_one(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(chunks, "from_json", counting)
     whole = Assembly()
-    for number in range(100):
-        whole.read(json.dumps(chunk({"content": f" {number} é"})).encode())
+    pieces = [chunk({"content": f" {number} é"}) for number in range(100)]
+    for number, piece in enumerate(pieces):
+        if padded:
+            piece["obfuscation"] = "x" * (number % 9)
+    raw = [json.dumps(piece, ensure_ascii=False).encode() for piece in pieces]
+    whole.read(raw[:1])
+    whole.read(raw[1:70])
+    whole.read(raw[70:])
     found = whole.completion()
     assert found is not None
     assert found["choices"][0]["message"]["content"] == "".join(f" {number} é" for number in range(100))
+    assert "obfuscation" not in found
     assert len(parsed) == 2
+
+
+def test_a_text_that_only_looks_like_the_padding_stays() -> None:
+    said = ['a","obfuscation":"b', "c", '"', "d"]
+    inner = chunk({"content": "x"})
+    inner["service"] = {"obfuscation": "kept"}
+    other = chunk({"content": "y"})
+    other["service"] = {"obfuscation": "newer"}
+    assert together(inner, other)["service"] == {"obfuscation": "newer"}
+    pieces = [{**chunk({"content": text}), "obfuscation": "ab"} for text in ["x", *said]]
+    assert message(*pieces)["content"] == "".join(["x", *said])
 
 
 def test_what_is_no_json_is_refused() -> None:
     whole = Assembly()
-    whole.read(json.dumps(chunk({"content": "a"})).encode())
+    whole.read([json.dumps(chunk({"content": "a"})).encode()])
     with pytest.raises(ValueError):
-        whole.read(b"{")
+        whole.read([b"{"])

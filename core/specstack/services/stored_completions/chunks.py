@@ -1,16 +1,13 @@
 """A streamed chat completion put together from its chunks."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from pydantic_core import from_json
 
-Json = dict[str, Any]
+from specstack.services.stored_completions.alike import Alike, alike
 
-_CONTENT = re.compile(rb'"content"\s*:\s*"')
-_TEXT = re.compile(rb'(?:[^"\\]|\\.)*+', re.DOTALL)
-"""What stands between the quotes of a JSON text."""
+Json = dict[str, Any]
 
 _WHOLE = frozenset({"id", "type", "role", "name", "index", "object", "expires_at", "finish_reason"})
 """Fields that come whole; of several the last counts. Other texts come in pieces."""
@@ -27,55 +24,36 @@ class Assembly:
     def __init__(self) -> None:
         self._fields: Json = {}
         self._choices: dict[int, Json] = {}
-        # Most chunks are the one before with another text: what stands around it, whose it is, and the texts.
-        self._around: tuple[bytes, bytes] | None = None
+        # How the chunk that comes next may look, whose text it has, and the texts of those that did.
+        self._alike: Alike | None = None
         self._speaker: Json = {}
         self._texts: list[bytes] = []
 
-    def read(self, raw: bytes) -> None:
-        """Take in a chunk as JSON. Raises ValueError for what is none."""
-        if self._around is not None:
-            before, after = self._around
-            if raw.startswith(before) and raw.endswith(after, len(before)):
-                text = raw[len(before) : len(raw) - len(after)]
-                if _TEXT.fullmatch(text):
-                    self._texts.append(text)
+    def read(self, chunks: Sequence[bytes]) -> None:
+        """Take in chunks as JSON. Raises ValueError for what is none."""
+        at = 0
+        while at < len(chunks):
+            if self._alike is not None:
+                texts = self._alike.texts(chunks, at)
+                self._texts += texts
+                at += len(texts)
+                if at == len(chunks):
                     return
-        self._join()
-        chunk = from_json(raw)
-        self.add(chunk)
-        self._learn(raw, chunk)
+                self._join()
+            raw = chunks[at]
+            chunk = from_json(raw)
+            self.add(chunk)
+            self._alike = alike(raw, chunk)
+            if self._alike is not None:
+                self._speaker = self._choices[_number(chunk["choices"][0])]["message"]
+            at += 1
 
     def _join(self) -> None:
         """Put the texts that were not parsed one by one behind what their speaker has said."""
         if self._texts:
             self._speaker["content"] += from_json(b'"' + b"".join(self._texts) + b'"')
             self._texts = []
-        self._around = None
-
-    def _learn(self, raw: bytes, chunk: Any) -> None:
-        """See whether the next chunk may be this one with another text.
-
-        That holds for one that says a text and nothing else that grows: taking it in again with another text
-        changes the text alone.
-        """
-        choices = cast(Json, chunk).get("choices") if isinstance(chunk, dict) else None
-        if not isinstance(choices, list) or len(cast("list[Any]", choices)) != 1:
-            return
-        choice = cast("list[Any]", choices)[0]
-        delta = cast(Json, choice).get("delta") if isinstance(choice, dict) else None
-        if not isinstance(delta, dict) or not isinstance(cast(Json, delta).get("content"), str):
-            return
-        others = [value for name, value in cast(Json, delta).items() if name not in ("content", "role")]
-        rest = [value for name, value in cast(Json, choice).items() if name != "delta"]
-        keys = [*_CONTENT.finditer(raw)]
-        if any(one is not None for one in others) or any(isinstance(one, dict | list) for one in rest):
-            return
-        if len(keys) == 1:
-            begin = keys[0].end()
-            text = _TEXT.match(raw, begin)
-            self._speaker = self._choices[_number(cast(Json, choice))]["message"]
-            self._around = (raw[:begin], raw[text.end() :]) if text is not None else None
+        self._alike = None
 
     def add(self, chunk: Any) -> None:
         """Take in a chunk; what is no chunk is passed over."""

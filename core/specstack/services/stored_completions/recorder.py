@@ -5,9 +5,9 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeGuard, cast
 
-from pydantic_core import from_json, to_json
+from pydantic_core import SchemaValidator, core_schema, from_json, to_json
 
 from specstack.http.call import Call, Observe, Observer
 from specstack.services.stored_completions.chunks import Assembly, Json
@@ -15,7 +15,7 @@ from specstack_wire import SHARED, Clock, Event, Ids, Owned, Payload, RequestCon
 
 SLICE = 0.002
 """Seconds that reading replies may hold up the event loop at a time."""
-_LOOK = 32
+_LOOK = 256
 """Chunks that are read between two looks at the clock."""
 ROW = 1024
 """Bytes that a waiting row takes besides request and reply, about."""
@@ -24,6 +24,11 @@ LONGEST_ID = 512
 _EVENT = 64
 """Bytes that an event takes besides its data, about."""
 _LARGEST = 2**63
+_OF_REPLY = core_schema.typed_dict_field(core_schema.any_schema(), required=False)
+_HEAD = SchemaValidator(
+    core_schema.typed_dict_schema({"id": _OF_REPLY, "created": _OF_REPLY}, extra_behavior="ignore")
+)
+"""Reads all of a reply, as a parser does, and makes Python's objects only of what goes into columns."""
 _SHORT = 60
 """Characters that fit into any column of a scope, whatever they are."""
 _LONGEST_NAME = 255
@@ -144,45 +149,56 @@ class RowReader:
 
     async def _put_together(self, kept: Kept) -> Owned | None:
         whole = Assembly()
+        events = cast("list[bytes]", kept.reply)
         begun = time.perf_counter()
-        for number, event in enumerate(kept.reply):
-            if not number % _LOOK and time.perf_counter() - begun > SLICE:
+        for at in range(0, len(events), _LOOK):
+            if at and time.perf_counter() - begun > SLICE:
                 await asyncio.sleep(0)
                 begun = time.perf_counter()
-            whole.read(cast(bytes, event))
+            whole.read(events[at : at + _LOOK])
         completion = whole.completion()
-        return None if completion is None else self._of(kept, completion, None)
+        return None if completion is None else self._completed(kept, completion)
 
     def _row(self, kept: Kept, raw: bytes) -> Owned | None:
-        completion = from_json(raw)
-        return self._of(kept, cast(Json, completion), raw) if isinstance(completion, dict) else None
+        head = _HEAD.validate_json(raw)
+        completion_id, created = head.get("id"), head.get("created")
+        if _is_text(completion_id) and _is_time(created):
+            return _owned(kept, completion_id, created, raw)
+        return self._completed(kept, cast(Json, from_json(raw)))
 
-    def _of(self, kept: Kept, completion: Json, raw: bytes | None) -> Owned | None:
+    def _completed(self, kept: Kept, completion: Json) -> Owned | None:
+        """The row of a completion, which gets what it lacks."""
         completion_id, created = completion.get("id"), completion.get("created")
-        if not isinstance(completion_id, str) or not completion_id:
+        if not _is_text(completion_id):
             completion_id = completion["id"] = self.ids.new("chatcmpl-")
-            raw = None
-        if type(created) is not int or not -_LARGEST <= created < _LARGEST:
-            if isinstance(created, float) and abs(created) < _LARGEST:
-                created = int(created)
-            else:
-                created = self.clock.created()
-            completion["created"] = created
-            raw = None
-        if len(completion_id) > LONGEST_ID or "\0" in completion_id:
-            return None
-        if raw is None:
-            completion.setdefault("model", kept.model)
-            raw = to_json(completion)
-        values = {
-            "completion_id": completion_id,
-            "created": created,
-            "model": kept.model,
-            "metadata": _keepable(kept.metadata),
-            "request": kept.request,
-            "reply": raw,
-        }
-        return Owned(kept.scope, values)
+        if not _is_time(created):
+            usable = isinstance(created, float) and abs(created) < _LARGEST
+            created = completion["created"] = int(created) if usable else self.clock.created()
+        completion.setdefault("model", kept.model)
+        return _owned(kept, completion_id, created, to_json(completion))
+
+
+def _is_text(found: Any) -> TypeGuard[str]:
+    return isinstance(found, str) and found != ""
+
+
+def _is_time(found: Any) -> TypeGuard[int]:
+    return type(found) is int and -_LARGEST <= found < _LARGEST
+
+
+def _owned(kept: Kept, completion_id: str, created: int, reply: bytes) -> Owned | None:
+    """The row; None for an id that no database takes, or that is too long to be asked for."""
+    if len(completion_id) > LONGEST_ID or "\0" in completion_id:
+        return None
+    values = {
+        "completion_id": completion_id,
+        "created": created,
+        "model": kept.model,
+        "metadata": _keepable(kept.metadata),
+        "request": kept.request,
+        "reply": reply,
+    }
+    return Owned(kept.scope, values)
 
 
 def _shortened(name: str) -> str:
@@ -194,4 +210,6 @@ def _keepable(metadata: dict[str, str] | None) -> dict[str, str] | None:
     """The pairs without those that hold NUL, which not every database takes."""
     if not metadata:
         return None
+    if "\0" not in "".join((*metadata, *metadata.values())):
+        return metadata
     return {key: value for key, value in metadata.items() if "\0" not in key and "\0" not in value}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from specstack.descriptors import SqlTable
 from specstack.storage.sql.base import SqlBackend, Work
+from specstack.storage.sql.batches import Batches
 from specstack.storage.sql.values import Filler, checked_scope
 from specstack_wire import Owned, Scope
 
@@ -91,16 +92,22 @@ class _Table:
         self._columns = [one for one in table.c if one.name not in statements.SCOPE]
         written = [one for one in self._columns if not one.info["auto"]]
         self._filler = Filler(written)
+        self._batches = Batches(written)
         self._insertion = statements.insertion(table, dialect, [one.name for one in written])
 
     def insert(self, rows: Sequence[Owned]) -> Work[None]:
-        values: list[tuple[Any, ...]] = []
+        scopes = [row.scope for row in rows]
         checked: Scope | None = None
-        for row in rows:
+        for scope in scopes:
             # Rows that come together are often one caller's, whose scope is one object.
-            if row.scope is not checked:
-                checked = checked_scope(row.scope)
-            values.append(self._row(row))
+            if scope is not checked:
+                checked = checked_scope(scope)
+        columns = self._batches.columns([row.values for row in rows])
+        if columns is None:
+            values = [self._row(row) for row in rows]
+        else:
+            tenants, owners = [one.tenant for one in scopes], [one.owner for one in scopes]
+            values = list(zip(tenants, owners, *columns, strict=True))
 
         def work(db: "Connection") -> None:
             # Past SQLAlchemy's handling of each value: they are in the drivers' form already.
