@@ -5,6 +5,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -87,6 +88,9 @@ class WriteQueue(Generic[T, R]):
         self._some = asyncio.Event()
         self._enough = asyncio.Event()
         self._settling: list[tuple[int, asyncio.Future[None]]] = []
+        self._catching_up: set[asyncio.Future[None]] = set()
+        self._away: str | None = None
+        self._again = asyncio.Event()
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._closed = False
         self._drops = _Notice("%d %s were not kept: the queue before the database is full")
@@ -132,12 +136,31 @@ class WriteQueue(Generic[T, R]):
 
     async def settled(self, limit: float) -> None:
         """Have everything written that was put in before; wait at most `limit` seconds."""
+        if self._done < self._put:
+            await asyncio.wait([self._waiter()], timeout=limit)
+
+    async def caught_up(self, limit: float) -> None:
+        """The same for who cannot go on without it: raises StorageUnavailable as soon as writing fails.
+
+        When it has failed before, that is at once, and it is tried again meanwhile.
+        """
         if self._done >= self._put:
             return
+        if self._away is None:
+            waiter = self._waiter()
+            self._catching_up.add(waiter)
+            await asyncio.wait([waiter], timeout=limit)
+            self._catching_up.discard(waiter)
+        if self._away is not None:
+            self._again.set()
+            raise StorageUnavailable(self._away)
+
+    def _waiter(self) -> asyncio.Future[None]:
+        """Is done when everything is written that was put in so far."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._settling.append((self._put, waiter))
         self._enough.set()
-        await asyncio.wait([waiter], timeout=limit)
+        return waiter
 
     async def aclose(self) -> None:
         """Write what is left, within the limit; nothing can be put in any more."""
@@ -204,9 +227,11 @@ class WriteQueue(Generic[T, R]):
             except StorageUnavailable as error:
                 self.counts.failures += 1
                 self._failing.count(self._what, error.reason)
-                await asyncio.sleep(pause)
+                self._is_away(error.reason)
+                await self._rest(pause)
                 pause = min(pause * 2, _RETRY_LAST)
             except Exception as error:
+                self._away = None
                 if len(rows) == 1:
                     self.counts.refused += 1
                     # The type alone: a driver's message may quote the row.
@@ -217,9 +242,25 @@ class WriteQueue(Generic[T, R]):
                 await self._insert(rows[:middle])
                 rows = rows[middle:]
             else:
+                self._away = None
                 self.counts.written += len(rows)
                 self._failing.over(self._what)
                 return
+
+    def _is_away(self, reason: str) -> None:
+        """Tell those who cannot go on."""
+        self._away = reason
+        for waiter in self._catching_up:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def _rest(self, pause: float) -> None:
+        """Wait before the next attempt; not for all of the pause if somebody asks for what waits."""
+        self._again.clear()
+        await asyncio.sleep(_RETRY_FIRST)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause - _RETRY_FIRST):
+                await self._again.wait()
 
     def _finished(self, rows: int, size: int) -> None:
         self._done += rows

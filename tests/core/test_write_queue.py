@@ -158,6 +158,34 @@ async def test_a_store_that_was_away_gets_the_rows_in_their_order(
     ], "not four times"
 
 
+async def test_who_cannot_go_on_while_the_store_is_away_is_told_at_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write_queue, "_RETRY_FIRST", 0.001)
+    waiting = queue(store)
+    await waiting.caught_up(5)
+    store.away = 1000
+    waiting.put("1", 1)
+    async with asyncio.timeout(5):
+        with pytest.raises(StorageUnavailable) as caught:
+            await waiting.caught_up(60)
+        assert caught.value.reason == "the store is away"
+        with pytest.raises(StorageUnavailable):
+            await waiting.caught_up(60)
+    waiting.put("2", 1)
+    store.away = 0
+    # Asking has the next attempt come soon, however long its pause has become.
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                await waiting.caught_up(60)
+                break
+            except StorageUnavailable:
+                await asyncio.sleep(0.001)
+    assert store.rows == [1, 2] and waiting.counts.lost == 0
+    await waiting.aclose()
+
+
 async def test_rows_that_are_refused_do_not_take_others_with_them(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:

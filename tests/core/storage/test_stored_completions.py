@@ -1,5 +1,6 @@
 """Stored chat completions over HTTP, on SQLite and on PostgreSQL: what is kept, and what is done with it."""
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -13,6 +14,7 @@ import pytest
 from specstack.assembly import Application, build
 from specstack.auth.keys import hash_of
 from specstack.config import read_config
+from specstack.services.stored_completions import service
 from specstack_api.models.inference import ChatCompletionMessageList, CreateChatCompletionResponse
 from specstack_server import SERVER
 from specstack_wire import Owned, Scope
@@ -475,7 +477,10 @@ async def test_an_owner_with_a_long_name_has_his_own(start: Start) -> None:
 
 
 async def test_an_outage_of_the_database_is_none_of_the_models(
-    start: Start, sql_service: Service | None, caplog: pytest.LogCaptureFixture
+    start: Start,
+    sql_service: Service | None,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if sql_service is None:
         pytest.skip("a file does not go away")
@@ -487,6 +492,11 @@ async def test_an_outage_of_the_database_is_none_of_the_models(
         made += [await caller.create(str(number)) for number in range(10)]
         assert counts.dropped == 4 and counts.rows == 6, "six wait, the others are let go"
         try:
+            while not counts.failures:
+                await asyncio.sleep(0.01)
+            # An hour is what a reader waits for a slow database: here he does not wait at all.
+            monkeypatch.setattr(service, "SETTLE", 3600)
+            assert (await caller.http.get(PATH)).status_code == 503
             await app.runtime.service("stored_completions").settled(1)
             assert counts.failures > 0 and counts.rows == 6
         finally:

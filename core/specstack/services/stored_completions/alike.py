@@ -24,7 +24,7 @@ class Alike(NamedTuple):
     after: bytes
 
     def texts(self, chunks: Sequence[bytes], start: int) -> list[bytes]:
-        """The texts of chunks from `start` on, as far as they are alike, as they stand between their quotes."""
+        """The texts of chunks from `start` on, as far as they are alike, as they stand in quotes."""
         before, padding, after = self
         begin, end, least = len(before), -len(after), len(before) + len(after)
         found: list[bytes] = []

@@ -110,7 +110,7 @@ class StoredCompletions(StoredCompletionsService):
 
         return admit
 
-    async def settled(self, limit: float = SETTLE) -> None:
+    async def settled(self, limit: float) -> None:
         """Have everything written that was answered before; wait at most `limit` seconds."""
         await self._queue.settled(limit)
 
@@ -136,7 +136,7 @@ class StoredCompletions(StoredCompletionsService):
         """The caller's completions, a page of them. Raises ChatCompletionNotFound for `after`."""
         params, scope = request.params, scope_of(ctx)
         limit = _limit(params.limit)
-        await self.settled()
+        await self._queue.caught_up(SETTLE)
         where: dict[str, Any] = {}
         model, metadata = given(params.model), given(params.metadata)
         if model is not None:
@@ -162,14 +162,14 @@ class StoredCompletions(StoredCompletionsService):
         self, ctx: RequestContext, request: Request[None, GetChatCompletionParams]
     ) -> Payload[CreateChatCompletionResponse]:
         """One completion. Raises ChatCompletionNotFound."""
-        await self.settled()
+        await self._queue.caught_up(SETTLE)
         return await self._shown(scope_of(ctx), request.params.completion_id)
 
     async def update_chat_completion(
         self, ctx: RequestContext, request: Request[UpdateChatCompletionRequest, UpdateChatCompletionParams]
     ) -> Payload[CreateChatCompletionResponse]:
         """The completion with other metadata. Raises ChatCompletionNotFound."""
-        await self.settled()
+        await self._queue.caught_up(SETTLE)
         scope, wanted = scope_of(ctx), request.params.completion_id
         metadata = request.body.metadata or None
         if not _can_be_found(_texts_of(metadata)):
@@ -184,7 +184,7 @@ class StoredCompletions(StoredCompletionsService):
         self, ctx: RequestContext, request: Request[None, DeleteChatCompletionParams]
     ) -> Payload[ChatCompletionDeleted]:
         """The id that is gone now. Raises ChatCompletionNotFound."""
-        await self.settled()
+        await self._queue.caught_up(SETTLE)
         scope, wanted = scope_of(ctx), request.params.completion_id
         place = await self._newest(scope, wanted, _POSITION)
         if place is None or not await self._store.delete(scope, TABLE, {"completion_id": wanted}):
@@ -199,7 +199,7 @@ class StoredCompletions(StoredCompletionsService):
         """The messages of a completion's request, a page of them. Raises ChatCompletionNotFound."""
         params = request.params
         limit, wanted = _limit(params.limit), params.completion_id
-        await self.settled()
+        await self._queue.caught_up(SETTLE)
         row = await self._newest(scope_of(ctx), wanted, ("request",))
         if row is None:
             raise _not_found(wanted)

@@ -1,6 +1,5 @@
 """Keys and values in a SQLite file: one writing thread, one reading, write-ahead log."""
 
-import asyncio
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 
 from specstack.storage.kv.base import KVBackend, Place, Range, counted
 from specstack.storage.sqlite_file import BUSY, write_ahead
+from specstack.storage.threads import in_thread
 from specstack_wire import KVItem, StorageUnavailable
 
 T = TypeVar("T")
@@ -142,17 +142,20 @@ class _Thread:
         self._path = path
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite {path.name}")
         self._db: sqlite3.Connection | None = None
+        self._closed = False
 
     async def call(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` there. Raises StorageUnavailable for what the file does not allow."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._run, work)
+        return await in_thread(self._executor, lambda: self._run(work))
 
     async def aclose(self) -> None:
         """Close the connection and end the thread, after the calls that wait."""
-        await asyncio.get_running_loop().run_in_executor(self._executor, self._end)
+        await in_thread(self._executor, self._end)
         self._executor.shutdown(wait=False)
 
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if self._closed:
+            raise StorageUnavailable(f"the SQLite file {self._path}: it is closed")
         try:
             if self._db is None:
                 self._db = self._connect()
@@ -162,11 +165,13 @@ class _Thread:
 
     def _connect(self) -> sqlite3.Connection:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        db = sqlite3.connect(self._path, timeout=BUSY, isolation_level=None)
+        # Another thread uses it only when this one has ended with the program.
+        db = sqlite3.connect(self._path, timeout=BUSY, isolation_level=None, check_same_thread=False)
         db.execute("pragma synchronous = normal")
         return db
 
     def _end(self) -> None:
+        self._closed = True
         if self._db is not None:
             self._db.close()
             self._db = None

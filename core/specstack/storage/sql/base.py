@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from specstack.storage.sql.schema import Branch, NewerTables, State, compare
+from specstack.storage.threads import in_thread
 from specstack_wire import Conflict, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class SqlBackend(ABC):
             engine, self._engine = self._engine, None
             if engine is None or self._readers is None or self._writers is None:
                 return
-            await asyncio.get_running_loop().run_in_executor(self._writers, engine.dispose)
+            await self._in_thread(engine.dispose, self._writers, limited=False)
             self._readers.shutdown(wait=False)
             self._writers.shutdown(wait=False)
 
@@ -175,7 +176,7 @@ class SqlBackend(ABC):
     ) -> T:
         try:
             async with asyncio.timeout(PATIENCE if limited else None):
-                return await asyncio.get_running_loop().run_in_executor(executor, self._guarded, work)
+                return await in_thread(executor, lambda: self._guarded(work))
         except TimeoutError:
             raise self._fault(f"no answer within {PATIENCE:g} s") from None
 

@@ -71,7 +71,7 @@ def _booleans(values: Sequence[Any], longest: int | None) -> Sequence[Any] | Non
 
 
 def _integers(values: Sequence[Any], longest: int | None) -> Sequence[Any] | None:
-    usual = {*map(type, values)} == _INTEGERS and -(2**63) <= min(values) and max(values) < 2**63
+    usual = {*map(type, values)} == _INTEGERS and min(values) >= -(2**63) and max(values) < 2**63
     return values if usual else None
 
 
