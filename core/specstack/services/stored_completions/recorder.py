@@ -97,7 +97,8 @@ class _Watch(Observer):
 
     def replied(self, reply: Payload[Any]) -> None:
         if self._wanted():
-            self._hand_over(reply.raw, len(reply.raw))
+            raw = reply.raw
+            self._hand_over(raw, len(raw))
 
     def event(self, event: Event[Any]) -> None:
         events = self._events
@@ -135,12 +136,9 @@ class RowReader:
             if time.perf_counter() - begun > SLICE:
                 await asyncio.sleep(0)
                 begun = time.perf_counter()
+            reply = kept.reply
             try:
-                row = (
-                    self._row(kept, kept.reply)
-                    if isinstance(kept.reply, bytes)
-                    else await self._put_together(kept)
-                )
+                row = self._row(kept, reply) if isinstance(reply, bytes) else await self._put_together(kept)
             except ValueError:
                 continue
             if row is not None:
@@ -172,8 +170,8 @@ class RowReader:
         if not _is_text(completion_id):
             completion_id = completion["id"] = self.ids.new("chatcmpl-")
         if not _is_time(created):
-            usable = isinstance(created, float) and abs(created) < _LARGEST
-            created = completion["created"] = int(created) if usable else self.clock.created()
+            rounded = isinstance(created, float) and abs(created) < _LARGEST
+            created = completion["created"] = int(cast(float, created)) if rounded else self.clock.created()
         completion.setdefault("model", kept.model)
         return _owned(kept, completion_id, created, to_json(completion))
 

@@ -86,15 +86,13 @@ def _objects(values: Sequence[Any], longest: int | None) -> Sequence[Any] | None
         if type(value) is not dict:
             return None
         members = cast("dict[Any, Any]", value)
-        if not {*map(type, members), *map(type, members.values())} <= _STRINGS:
-            return None
         try:
-            text = to_json(members).decode()
-        except ValueError:
+            # Joining says whether all are texts.
+            if "\0" in "".join((*members, *members.values())):
+                return None
+            found.append(to_json(members).decode())
+        except (TypeError, ValueError):
             return None
-        if "\\u0000" in text:
-            return None
-        found.append(text)
     return found
 
 
