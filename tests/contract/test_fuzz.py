@@ -13,6 +13,7 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.python import asgi
 
 from support import contract
+from support.fuzz_run import RUN
 from support.fuzzing import EXAMPLES, Answers, fuzz
 from support.loopback_upstream import LoopbackUpstream
 
@@ -76,6 +77,7 @@ class Sequences(sequences.as_state_machine()):  # pyright: ignore[reportUntypedB
         self.created = set()
 
     def after_call(self, response: Any, case: Any) -> None:
+        RUN.note("sequences", case, response)
         answer = (case.operation.label, response.status_code)
         self.seen.add(answer)
         if (case.path_parameters or {}).get("completion_id") in self.created:
@@ -86,7 +88,11 @@ class Sequences(sequences.as_state_machine()):  # pyright: ignore[reportUntypedB
 
 class TestSequences(Sequences.TestCase):
     settings = hypothesis.settings(
-        max_examples=EXAMPLES * 3 // 2, stateful_step_count=6, deadline=None, derandomize=True, database=None
+        max_examples=max(30, EXAMPLES // 3),
+        stateful_step_count=6,
+        deadline=None,
+        derandomize=True,
+        database=None,
     )
 
     def runTest(self) -> None:

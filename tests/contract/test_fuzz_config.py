@@ -6,13 +6,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from schemathesis.core.parameters import ParameterLocation
 
+from support.fuzz_run import Run
 from support.fuzzing import (
     Answers,
     Known,
+    breaks_nothing,
     example_ids,
     operation_blocks,
     refusal_is_declared,
+    settled,
     stream_is_whole,
     success_media,
 )
@@ -132,3 +136,74 @@ def test_an_empty_success_counts_as_one() -> None:
     answers = Answers(wanted=success_media(SPEC["paths"]["/v1/tops/{top}"]["delete"]))
     answers.add(SimpleNamespace(status_code=204, headers={}))
     answers.check()
+
+
+@pytest.mark.parametrize(
+    ("query", "fits"),
+    [
+        ({"labels[a]": "null"}, True),
+        ({"labels[a]": 0.5, "labels[b]": [True]}, True),
+        ({"labels[a]": []}, True),
+        ({"labels[a]": ["1", "2"]}, False),
+        ({"labels[a]": "too long"}, False),
+        ({"labels": ""}, False),
+    ],
+)
+def test_what_is_no_text_in_an_object_of_the_query_is_text_once_it_is_sent(
+    query: dict[str, Any], fits: bool
+) -> None:
+    schema = {"type": "object", "additionalProperties": {"type": "string", "maxLength": 5}}
+    labels = SimpleNamespace(name="labels", definition={"style": "deepObject", "schema": schema})
+    mutation = SimpleNamespace(parameter="labels", parameter_location=ParameterLocation.QUERY)
+    case = case_of({}, positive=False)
+    case.operation.query, case.query = [labels], query
+    case.meta.phase = SimpleNamespace(data=SimpleNamespace(mutations=(mutation,)))
+
+    assert breaks_nothing(case) is fits
+
+    other = SimpleNamespace(parameter="label", parameter_location=ParameterLocation.PATH)
+    case.meta.phase.data.mutations = (mutation, other)
+    assert not breaks_nothing(case)
+
+
+def sent(run: Run, url: str, body: bytes | None = None) -> None:
+    request = SimpleNamespace(method="POST", path_url=url, headers={}, body=body)
+    run.note("a set-up", case_of({}), SimpleNamespace(request=request))
+
+
+def test_runs_that_send_the_same_have_the_same_digest() -> None:
+    one, same, other = Run(), Run(), Run()
+    for run in (one, same):
+        sent(run, "/v1/tops", b"{}")
+        sent(run, "/v1/tops")
+    sent(other, "/v1/tops")
+    sent(other, "/v1/tops", b"{}")
+
+    assert one.digest == same.digest != other.digest
+    assert one.summary(3)[:2] == ["       2 cases of   1 operations  a set-up", "       2 cases  x"]
+    assert one.summary(3)[-1].startswith("1 operations, 2 cases, 3 failures, 0 s; digest")
+
+
+def test_progress_is_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    run = Run(tell=told.append)
+    sent(run, "/v1/tops")
+    assert not told
+
+    monkeypatch.setattr("support.fuzz_run.PROGRESS_SECONDS", 0.0)
+    sent(run, "/v1/tops")
+    assert len(told) == 1 and told[0].endswith("2 cases, now a set-up: x")
+
+
+def test_a_settled_configuration_is_put_together_once() -> None:
+    def give(*, operation: Any = None, phase: str | None = None) -> object:
+        return object()
+
+    config = SimpleNamespace(checks_config_for=give, generation_for=give)
+    settled(config)
+    operation, other = SimpleNamespace(label="x"), SimpleNamespace(label="y")
+
+    first = config.checks_config_for(operation=operation, phase="fuzzing")
+    assert first is config.checks_config_for(operation=operation, phase="fuzzing")
+    assert first is not config.checks_config_for(operation=other, phase="fuzzing")
+    assert first is not config.checks_config_for(operation=operation)

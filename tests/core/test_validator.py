@@ -1,12 +1,14 @@
 """The check of every reply against the spec: it lets sound ones through and no other."""
 
 import json
+import sys
 from typing import Any
 
 import httpx
 import pytest
 
 from core.http.kit import ERRORS, Answer, app_with, asking, client_of, streaming
+from specstack.testing import validator
 from specstack.testing.validator import Validated, noting
 from specstack_wire import Payload, Stream
 
@@ -51,6 +53,15 @@ BUNDLE: dict[str, Any] = {
         },
     },
 }
+
+
+@pytest.fixture(autouse=True, params=["with jsonschema_rs", "without"])
+def _either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validator, "_rules_of", validator.ReplyRules)
+    if request.param == "without":
+        monkeypatch.setitem(sys.modules, "jsonschema_rs", None)
+    else:
+        pytest.importorskip("jsonschema_rs")
 
 
 def client(op: Any, handler: Any, bundle: dict[str, Any] = BUNDLE) -> httpx.AsyncClient:

@@ -31,7 +31,7 @@ from specstack_wire import Scope
 from support import loopback_replies as replies
 from support import stored
 from support.fresh import Asgi, Fresh
-from support.fuzzing import EXAMPLES, Json, Known, codes_of, configuration, example_ids
+from support.fuzzing import EXAMPLES, Json, Known, codes_of, configuration, example_ids, settled
 from support.loopback_upstream import LoopbackUpstream
 from support.storage import fresh_file
 
@@ -190,6 +190,7 @@ def schema_of(
         schema.config.update(base_url=app)
     else:
         schema.app = app
+    settled(schema.config)
     return schema
 
 

@@ -61,6 +61,7 @@ class ParamReader:
             raise self._errors.error("invalid", message, param=path) from None
 
     def _read_query(self, query: bytes, values: dict[str, Any]) -> None:
+        deep: dict[str, list[Any]] = {}
         for name, text in pairs_of(query):
             param = self._query.get(name)
             if param is not None:
@@ -69,7 +70,10 @@ class ParamReader:
             keys = bracket_keys(name)
             param = self._query.get(keys[0])
             if param is not None and param.style == "deep" and len(keys) > 1:
-                put_nested(values, keys, scalar(text, kinds_at(self._model, keys)))
+                found = deep.setdefault(name, [])
+                found.append(scalar(text, kinds_at(self._model, keys)))
+                # Which of several was meant is not to be guessed: they are a list, for the model to refuse.
+                put_nested(values, keys, found if len(found) > 1 else found[0])
 
     def _put(self, values: dict[str, Any], param: Param, text: str) -> None:
         value = scalar(text, self._kinds[param.name])

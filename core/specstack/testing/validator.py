@@ -2,13 +2,15 @@
 
 A reply that does not fit does not go out. An error takes its place that says what is wrong, so that whatever
 test made the call fails, and the log says it as well. It needs the package jsonschema, which the extra
-`codegen` brings.
+`codegen` brings. Where jsonschema_rs is installed as well, as it is with schemathesis, that looks first, in a
+fraction of the time, and jsonschema only says what is wrong with a reply that does not fit.
 """
 
 import json
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
-from functools import cache
+from functools import lru_cache
+from importlib import import_module
 from typing import Any, cast
 
 from specstack.http import Call, Observe, Observer
@@ -34,7 +36,7 @@ class ReplyRules:
             for operation in item.values()
             if "operationId" in operation
         }
-        self._check = cache(self._checker)
+        self._checkers: dict[int, tuple[object, Callable[[object], Iterator[str]]]] = {}
 
     def response(self, operation: str, status: int) -> dict[str, Any] | None:
         """What the spec says of a status of an operation; None if nothing."""
@@ -76,9 +78,13 @@ class ReplyRules:
         schemas = list(self._data_schemas(item)) or [item]
         # An event of an error may be described as the error reply alone.
         error = (self.response(operation, 500) or {}).get("content", {}).get("application/json", {})
-        tried = [list(self._json_faults(schema, data)) for schema in (*schemas, error.get("schema", False))]
-        if all(tried):
-            yield from tried[0]
+        first: list[str] | None = None
+        for schema in (*schemas, error.get("schema", False)):
+            faults = list(self._json_faults(schema, data))
+            if not faults:
+                return
+            first = first or faults
+        yield from first or ()
 
     def _data_schemas(self, item: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """The schemas of the JSON in an event's `data`, of every form that an event may have."""
@@ -105,20 +111,26 @@ class ReplyRules:
             return
         if schema is None:
             return
-        for error in self._check(json.dumps(schema, sort_keys=True)).iter_errors(value):
-            place = "".join(f"[{one}]" if isinstance(one, int) else f".{one}" for one in error.absolute_path)
-            yield f"{place.lstrip('.') or 'the body'}: {str(error.message)[:300]}"
+        found = self._checkers.get(id(schema))
+        if found is None:
+            # The schema is kept with its checker, so that no other one comes to have its address.
+            found = self._checkers[id(schema)] = (schema, self._checker(schema))
+        yield from found[1](value)
 
-    def _checker(self, schema: str) -> Any:
-        from jsonschema import Draft202012Validator
-        from referencing import Registry, Resource
-        from referencing.jsonschema import DRAFT202012
-
-        resource: Any = Resource.from_contents(self._document, default_specification=DRAFT202012)
-        registry: Any = cast("Any", Registry)().with_resource(_DOCUMENT, resource)
+    def _checker(self, schema: Mapping[str, Any] | bool) -> Callable[[object], Iterator[str]]:
         # References in the document are relative to it; here they need its name.
-        absolute = json.loads(schema.replace('"$ref": "#/', f'"$ref": "{_DOCUMENT}#/'))
-        return Draft202012Validator(absolute, registry=registry)
+        text = json.dumps(schema, sort_keys=True).replace('"$ref": "#/', f'"$ref": "{_DOCUMENT}#/')
+        absolute = json.loads(text)
+        telling = _telling(absolute, self._document)
+        fits = _fits(absolute, self._document)
+        if fits is None:
+            return telling
+
+        def faults(value: object) -> Iterator[str]:
+            if not fits(value):
+                yield from list(telling(value)) or ["jsonschema_rs finds that it does not fit"]
+
+        return faults
 
     def _resolved(self, node: Mapping[str, Any]) -> dict[str, Any]:
         while "$ref" in node:
@@ -130,12 +142,16 @@ class ReplyRules:
         return cast("dict[str, Any]", node)
 
 
+# Servers of one spec, of which a test run starts many, share what is read of it and compiled for it.
+_rules_of = lru_cache(maxsize=8)(ReplyRules)
+
+
 class Validated:
     """An ASGI app whose replies are checked. Its app must tell the operation of a call: see `noting`."""
 
     def __init__(self, app: Callable[..., Awaitable[None]], bundle: bytes) -> None:
         self._app = app
-        self._rules = ReplyRules(bundle)
+        self._rules = _rules_of(bundle)
 
     async def __call__(self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Send) -> None:
         """Serve one connection."""
@@ -225,6 +241,34 @@ class _Reply:
     def _refuse(operation: str, faults: list[str]) -> None:
         if faults:
             raise AssertionError(_told(operation, faults).decode())
+
+
+def _telling(schema: Any, document: dict[str, Any]) -> Callable[[object], Iterator[str]]:
+    """What jsonschema says of a value. The schema's references are to `document`, by its name."""
+    from jsonschema import Draft202012Validator
+    from referencing import Registry, Resource
+    from referencing.jsonschema import DRAFT202012
+
+    resource: Any = Resource.from_contents(document, default_specification=DRAFT202012)
+    registry: Any = cast("Any", Registry)().with_resource(_DOCUMENT, resource)
+    validator: Any = Draft202012Validator(schema, registry=registry)
+
+    def faults(value: object) -> Iterator[str]:
+        for error in validator.iter_errors(value):
+            place = "".join(f"[{one}]" if isinstance(one, int) else f".{one}" for one in error.absolute_path)
+            yield f"{place.lstrip('.') or 'the body'}: {str(error.message)[:300]}"
+
+    return faults
+
+
+def _fits(schema: Any, document: dict[str, Any]) -> Callable[[object], bool] | None:
+    """Whether a value fits, by jsonschema_rs; None where that is not installed."""
+    try:
+        fast: Any = import_module("jsonschema_rs")
+    except ImportError:
+        return None
+    registry = fast.Registry([(_DOCUMENT, document)], draft=fast.Draft202012)
+    return fast.Draft202012Validator(schema, registry=registry).is_valid
 
 
 def _told(operation: str, faults: list[str]) -> bytes:

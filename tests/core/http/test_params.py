@@ -103,6 +103,7 @@ async def test_strings_become_the_declared_types(query, expected):
         ("?include[]=a&include[]=z", "include[][1]"),
         ("?where[after]=x", "where.after"),
         ("?where=x", "where"),
+        ("?labels[a]=1&labels[a]=2", "labels.a"),
     ],
 )
 async def test_a_wrong_parameter_is_400_and_named(query, param):
