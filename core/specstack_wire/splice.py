@@ -129,12 +129,13 @@ def splice_string(raw: bytes, field: str, value: str) -> bytes | None:
 class Splicer:
     """Sets one field in many objects that begin alike, such as the events of a stream."""
 
-    __slots__ = ("_after", "_before", "_field", "_key", "_value")
+    __slots__ = ("_after", "_before", "_key", "_quoted", "field", "value")
 
     def __init__(self, field: str, value: str) -> None:
-        self._field = field
+        self.field = field
+        self.value = value
         self._key = key_of(field)
-        self._value = quoted(value)
+        self._quoted = quoted(value)
         self._before = self._after = b""
 
     def splice(self, raw: bytes) -> bytes | None:
@@ -149,9 +150,9 @@ class Splicer:
             and not (b"\\u" in raw and key.may_be_spelled(raw))
         ):
             return self._after + raw[known:]
-        place = find_string(raw, self._field)
+        place = find_string(raw, self.field)
         if place is None:
             return None
         self._before = raw[: place[1]]
-        self._after = raw[: place[0]] + self._value
+        self._after = raw[: place[0]] + self._quoted
         return self._after + raw[place[1] :]
