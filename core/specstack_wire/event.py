@@ -1,11 +1,14 @@
 """One event of a stream."""
 
 from collections.abc import Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
-from specstack_wire.payload import Payload
+from specstack_wire.payload import UNREAD, Payload
 
 T = TypeVar("T")
+
+DATA = b"data: "
+BLOCK_END = b"\n\n"
 
 
 class Event(Payload[T]):
@@ -25,5 +28,28 @@ class Event(Payload[T]):
         return type(self)(body, raw, self._type, self.name)
 
 
-Burst = Sequence[Event[T]]
-"""Events that came together, and may go on together."""
+class Burst(Generic[T]):
+    """Events that came together, and may go on together; one at least.
+
+    `framed` is how they stand in an event stream, each as one line of data without a name, where that is
+    known; their objects are made when somebody reads them.
+    """
+
+    __slots__ = ("_events", "_type", "framed")
+
+    def __init__(
+        self, events: Sequence[Event[T]] | None, framed: bytes | None = None, type_: Any = None
+    ) -> None:
+        self._events = events
+        self.framed = framed
+        self._type = type_
+
+    @property
+    def events(self) -> Sequence[Event[T]]:
+        """The events one by one."""
+        if self._events is None:
+            assert self.framed is not None
+            start, end = len(DATA), len(BLOCK_END)
+            blocks = self.framed[:-end].split(BLOCK_END)
+            self._events = [Event[T](UNREAD, block[start:], self._type) for block in blocks]
+        return self._events

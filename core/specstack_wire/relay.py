@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from specstack_wire.errors import UpstreamBroken, UpstreamError
-from specstack_wire.event import Burst, Event
+from specstack_wire.event import BLOCK_END, DATA, Burst, Event
 from specstack_wire.payload import UNREAD
 from specstack_wire.splice import Splicer
 
@@ -16,6 +16,8 @@ _ERROR = (b'{"error":', b'{"error" :', b'{ "error":')
 
 def parse_sse(block: bytes) -> tuple[str | None, bytes | None]:
     """Event name and data of one SSE block; data is None for a block without any (a comment)."""
+    if block.startswith(DATA) and b"\n" not in block and b"\r" not in block:
+        return None, block[len(DATA) :]
     name: str | None = None
     data: list[bytes] = []
     for line in _LINE.split(block):
@@ -28,24 +30,48 @@ def parse_sse(block: bytes) -> tuple[str | None, bytes | None]:
     return name, b"\n".join(data) if data else None
 
 
-class SseCutter:
-    """Cuts a byte stream into SSE blocks, each as soon as it is whole."""
+class Relay:
+    """Makes events of an upstream's bytes. `over` is set by the closing sentinel and by an error."""
 
-    __slots__ = ("_rest",)
+    __slots__ = ("_complete", "_end", "_rest", "_splicers", "_type", "done", "failure", "over")
 
-    def __init__(self) -> None:
+    def __init__(self, type_: Any, end: bytes | None, complete: Callable[[bytes], bool] | None) -> None:
+        self._type = type_
+        self._end = end
+        self._complete = complete
+        self._splicers: list[Splicer] = []
         self._rest = b""
+        self.done = end is None
+        self.over = False
+        self.failure: UpstreamBroken | None = None
 
-    def feed(self, chunk: bytes) -> list[bytes]:
-        """The blocks that these bytes complete."""
+    def replace(self, field: str, value: str) -> None:
+        """Change a top-level string field in every event from now on."""
+        self._splicers.append(Splicer(field, value))
+
+    def feed(self, chunk: bytes) -> Burst[Any] | None:
+        """The events that these bytes complete, up to the sentinel or a failure; None if there is none."""
         data = self._rest + chunk if self._rest else chunk
-        if b"\r" not in data:
-            blocks = data.split(b"\n\n")
-            self._rest = blocks.pop()
-            if data.startswith(b"\n") or b"\n\n\n" in data:
-                # Of three line ends in a row the third belongs to no block.
-                return [block.lstrip(b"\n") for block in blocks if block.strip(b"\n")]
-            return blocks
+        if b"\r" in data:
+            return self._burst(self._blocks(data))
+        cut = data.rfind(BLOCK_END) + len(BLOCK_END)
+        if cut < len(BLOCK_END):
+            self._rest = data
+            return None
+        self._rest = data[cut:]
+        whole = data[:cut]
+        framed = self._alike(whole)
+        if framed is not None:
+            return Burst(None, framed, self._type)
+        # Of three line ends in a row the third belongs to no block.
+        return self._burst([found for block in whole.split(BLOCK_END) if (found := block.lstrip(b"\n"))])
+
+    def last(self) -> Burst[Any] | None:
+        """The event that is left when the stream ends, if any."""
+        rest = self._rest.strip(b"\r\n")
+        return self._burst([rest]) if rest.strip() else None
+
+    def _blocks(self, data: bytes) -> list[bytes]:
         blocks: list[bytes] = []
         start = 0
         while found := _BOUNDARY.search(data, start):
@@ -55,59 +81,41 @@ class SseCutter:
         self._rest = data[start:]
         return blocks
 
-    def end(self) -> list[bytes]:
-        """What is left when the stream ends: at most one block."""
-        return [self._rest.strip(b"\r\n")] if self._rest.strip() else []
+    def _alike(self, whole: bytes) -> bytes | None:
+        """Events that begin as the one before did, their field changed in one go: most of most streams."""
+        if len(self._splicers) != 1:
+            return None
+        framed = self._splicers[0].splice_each(whole, DATA, BLOCK_END)
+        if framed is not None and not self.done and self._complete is not None:
+            self.done = self._complete(whole)
+        return framed
 
-
-class Relay:
-    """Makes events of an upstream's blocks. `over` is set by the closing sentinel and by an error."""
-
-    __slots__ = ("_complete", "_end", "_splicers", "_type", "done", "failure", "over")
-
-    def __init__(self, type_: Any, end: bytes | None, complete: Callable[[bytes], bool] | None) -> None:
-        self._type = type_
-        self._end = end
-        self._complete = complete
-        self._splicers: list[Splicer] = []
-        self.done = end is None
-        self.over = False
-        self.failure: UpstreamBroken | None = None
-
-    def replace(self, field: str, value: str) -> None:
-        """Change a top-level string field in every event from now on."""
-        self._splicers.append(Splicer(field, value))
-
-    def burst(self, blocks: list[bytes]) -> list[Event[Any]]:
-        """The events of blocks that came together, up to the sentinel or a failure."""
+    def _burst(self, blocks: list[bytes]) -> Burst[Any] | None:
         events: list[Event[Any]] = []
-        type_, splicers = self._type, self._splicers
         for block in blocks:
-            name: str | None = None
-            data: bytes | None
-            if block.startswith(b"data: ") and b"\n" not in block and b"\r" not in block:
-                data = block[6:]
-            else:
-                name, data = parse_sse(block)
-                if data is None:
-                    continue
+            name, data = parse_sse(block)
+            if data is None:
+                continue
             if data == self._end:
                 self.over = self.done = True
                 break
-            if data.startswith(_ERROR) or name == "error":
+            if name == "error" or data.startswith(_ERROR):
                 told = "the upstream reported an error in the middle of its stream"
                 self.failure = UpstreamBroken(told, raw=data)
                 self.over = True
                 break
+            if not self.done and self._complete is not None:
+                self.done = self._complete(data)
             raw: bytes | None = data
-            for splicer in splicers:
+            for splicer in self._splicers:
                 raw = splicer.splice(raw)
                 if raw is None:
                     break
-            events.append(self._parsed(data, name) if raw is None else Event(UNREAD, raw, type_, name))
-        if events and not self.done and self._complete is not None:
-            self.done = self._complete(b"\n".join([event.raw for event in events]))
-        return events
+            if raw is None:
+                events.append(self._parsed(data, name))
+            else:
+                events.append(Event(UNREAD, raw, self._type, name))
+        return Burst(events) if events else None
 
     def _parsed(self, data: bytes, name: str | None) -> Event[Any]:
         event = Event[Any](UNREAD, data, self._type, name)
@@ -120,17 +128,16 @@ async def relayed(
     chunks: AsyncIterator[bytes], relay: Relay, failed: Callable[[UpstreamError], Exception] | None
 ) -> AsyncIterator[Burst[Any]]:
     """The events that `relay` makes of an upstream's bytes; what goes wrong is raised as `failed` says."""
-    cutter = SseCutter()
     try:
         async for chunk in chunks:
-            burst = relay.burst(cutter.feed(chunk))
-            if burst:
+            burst = relay.feed(chunk)
+            if burst is not None:
                 yield burst
             if relay.over:
                 break
         else:
-            burst = relay.burst(cutter.end())
-            if burst:
+            burst = relay.last()
+            if burst is not None:
                 yield burst
         if relay.failure is not None:
             raise relay.failure

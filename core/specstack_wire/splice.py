@@ -140,19 +140,37 @@ class Splicer:
 
     def splice(self, raw: bytes) -> bytes | None:
         """What `splice_string` gives, found at once where `raw` begins as the one before did."""
-        before, key = self._before, self._key
-        known = len(before)
+        before = self._before
         # The beginning holds the one key and its whole value; the rest must not have the key again.
-        if (
-            known
-            and raw.startswith(before)
-            and raw.find(key.quoted, known) < 0
-            and not (b"\\u" in raw and key.may_be_spelled(raw))
-        ):
-            return self._after + raw[known:]
+        if before and raw.startswith(before):
+            rest = raw[len(before) :]
+            if self._lacks_key(rest):
+                return self._after + rest
         place = find_string(raw, self.field)
         if place is None:
             return None
         self._before = raw[: place[1]]
         self._after = raw[: place[0]] + self._quoted
         return self._after + raw[place[1] :]
+
+    def splice_each(self, raw: bytes, start: bytes, end: bytes) -> bytes | None:
+        """Many objects at once, each between `start` and `end` and without line breaks. None unless all begin
+        as the one before did and have the key nowhere else."""
+        if not self._before:
+            return None
+        head = start + self._before
+        known = len(head)
+        blocks = raw[: -len(end)].split(end)
+        tails = [block[known:] for block in blocks if block.startswith(head)]
+        if len(tails) != len(blocks):
+            return None
+        rest = b"".join(tails)
+        if b"\n" in rest or not self._lacks_key(rest):
+            return None
+        head = start + self._after
+        return b"".join((head, (end + head).join(tails), end))
+
+    def _lacks_key(self, rest: bytes) -> bool:
+        # One byte is found much faster than two, and most texts lack it.
+        key = self._key
+        return key.quoted not in rest and not (b"\\" in rest and b"\\u" in rest and key.may_be_spelled(rest))

@@ -63,8 +63,8 @@ class Stream(Generic[T]):
         """The server-sent events of an upstream, passed on as bytes.
 
         `end` is the upstream's closing sentinel, which is swallowed. An upstream that closes without
-        it is complete only if `complete` said yes to some event's data (or to that of several, each on a
-        line of its own, when they came together); else, or when it sends an `error` object, iterating
+        it is complete only if `complete` said yes to some event's data (or to several events as they
+        stood in the stream, when they came together); else, or when it sends an `error` object, iterating
         raises `UpstreamBroken`. With `end=None` a clean close is complete.
         `failed` makes what is raised of that error and of those of `chunks`. `close` frees the upstream,
         even if the stream was never read.
@@ -80,7 +80,7 @@ class Stream(Generic[T]):
         return Stream(None, self.aclose, _replaced(self.bursts(), field, value))
 
     def bursts(self) -> AsyncIterator[Burst[T]]:
-        """The events, those together that came together; each burst has one at least."""
+        """The events, those together that came together."""
         if self._bursts is None:
             assert self._source is not None
             self._bursts = _single(self._source)
@@ -122,7 +122,7 @@ async def _events_of(
 async def _single(source: AsyncIterator[Event[T]]) -> AsyncIterator[Burst[T]]:
     try:
         async for event in source:
-            yield (event,)
+            yield Burst((event,))
     finally:
         await close_source(source)
 
@@ -130,7 +130,7 @@ async def _single(source: AsyncIterator[Event[T]]) -> AsyncIterator[Burst[T]]:
 async def _each(bursts: AsyncIterator[Burst[T]]) -> AsyncIterator[Event[T]]:
     try:
         async for burst in bursts:
-            for event in burst:
+            for event in burst.events:
                 yield event
     finally:
         await close_source(bursts)
@@ -139,6 +139,6 @@ async def _each(bursts: AsyncIterator[Burst[T]]) -> AsyncIterator[Event[T]]:
 async def _replaced(bursts: AsyncIterator[Burst[T]], field: str, value: str) -> AsyncIterator[Burst[T]]:
     try:
         async for burst in bursts:
-            yield [event.replacing(field, value) for event in burst]
+            yield Burst([event.replacing(field, value) for event in burst.events])
     finally:
         await close_source(bursts)

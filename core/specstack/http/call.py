@@ -120,7 +120,7 @@ def audience(observe: Sequence[Observe], call: Call) -> Audience | None:
 def _guarded(listeners: list[Callable[[Event[Any]], None]]) -> Callable[[Burst[Any]], None]:
     def on_events(burst: Burst[Any]) -> None:
         for listen in listeners:
-            for event in burst:
+            for event in burst.events:
                 try:
                     listen(event)
                 except Exception:

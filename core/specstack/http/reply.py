@@ -64,8 +64,9 @@ class Framer:
 
     def frames(self, burst: Burst[Any]) -> bytes:
         """Events as they go out together."""
-        frame = self._frame
-        return frame(burst[0]) if len(burst) == 1 else b"".join([frame(event) for event in burst])
+        if burst.framed is not None and self._frame == _sse:
+            return burst.framed
+        return b"".join([self._frame(event) for event in burst.events])
 
     def error(self, envelope: bytes) -> bytes:
         """An error in the middle of a stream; event streams with names call it `error`."""

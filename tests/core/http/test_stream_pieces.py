@@ -41,7 +41,7 @@ class Client:
         def failed(exc: Exception) -> ErrorReply:
             return ErrorReply(502, b'{"error":1}')
 
-        see = lambda burst: self.seen.extend(event.body.n for event in burst)  # noqa: E731
+        see = lambda burst: self.seen.extend(event.body.n for event in burst.events)  # noqa: E731
         await send_stream(self.send, stream, FRAMER, [], lambda: None, failed, see)
 
 
