@@ -31,25 +31,32 @@ class Event(Payload[T]):
 class Burst(Generic[T]):
     """Events that came together, and may go on together; one at least.
 
-    `framed` is how they stand in an event stream, each as one line of data without a name, where that is
-    known; their objects are made when somebody reads them.
+    A part is an event, or the bytes of several as they stand in an event stream, each one line of data
+    without a name: these become objects when somebody reads them. `last` says that the end of the stream
+    came with them.
     """
 
-    __slots__ = ("_events", "_type", "framed")
+    __slots__ = ("_events", "_type", "last", "parts")
 
-    def __init__(
-        self, events: Sequence[Event[T]] | None, framed: bytes | None = None, type_: Any = None
-    ) -> None:
-        self._events = events
-        self.framed = framed
+    def __init__(self, parts: Sequence[bytes | Event[T]], type_: Any = None, *, last: bool = False) -> None:
+        self.parts = parts
+        self.last = last
         self._type = type_
+        self._events: list[Event[T]] | None = None
 
     @property
-    def events(self) -> Sequence[Event[T]]:
+    def events(self) -> list[Event[T]]:
         """The events one by one."""
         if self._events is None:
-            assert self.framed is not None
-            start, end = len(DATA), len(BLOCK_END)
-            blocks = self.framed[:-end].split(BLOCK_END)
-            self._events = [Event[T](UNREAD, block[start:], self._type) for block in blocks]
+            self._events = found = list[Event[T]]()
+            for part in self.parts:
+                if isinstance(part, bytes):
+                    found += [Event[T](UNREAD, raw, self._type) for raw in _data_of(part)]
+                else:
+                    found.append(part)
         return self._events
+
+
+def _data_of(framed: bytes) -> list[bytes]:
+    start = len(DATA)
+    return [block[start:] for block in framed[: -len(BLOCK_END)].split(BLOCK_END)]

@@ -23,6 +23,8 @@ HEADERS_WITHIN = 1.0
 """Seconds after which a stream's headers go out even if there is no event yet. Until then a failure
 of the first event can still be told with its own HTTP status."""
 
+_CR = 13
+_LF = 10
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(;[\x20-\x7e]*)?")
 
 
@@ -64,9 +66,12 @@ class Framer:
 
     def frames(self, burst: Burst[Any]) -> bytes:
         """Events as they go out together."""
-        if burst.framed is not None and self._frame == _sse:
-            return burst.framed
-        return b"".join([self._frame(event) for event in burst.events])
+        frame = self._frame
+        if frame is not _sse:
+            return b"".join([frame(event) for event in burst.events])
+        return b"".join(
+            [part if type(part) is bytes else _sse(cast("Event[Any]", part)) for part in burst.parts]
+        )
 
     def error(self, envelope: bytes) -> bytes:
         """An error in the middle of a stream; event streams with names call it `error`."""
@@ -97,7 +102,7 @@ def sse_frame(name: str | None, data: bytes) -> bytes:
 
 def _sse(event: Event[Any]) -> bytes:
     data = event.raw
-    if event.name is None and b"\n" not in data and b"\r" not in data:
+    if event.name is None and _LF not in data and _CR not in data:
         return b"data: " + data + b"\n\n"
     return sse_frame(event.name, data)
 
@@ -167,6 +172,7 @@ async def send_stream(
     timer = loop.call_later(HEADERS_WITHIN, head.go_early)
     frames = framer.frames
     last = framer.end
+    piece = b""
     try:
         async for burst in stream.bursts():
             piece = frames(burst)
@@ -176,7 +182,9 @@ async def send_stream(
                 timer.cancel()
                 timer = None
                 await head.go()
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            if not burst.last:  # the end is here already and goes along
+                ready, piece = piece, b""
+                await send({"type": "http.response.body", "body": ready, "more_body": True})
     except Exception as exc:
         if not head.started:
             raise
@@ -186,7 +194,7 @@ async def send_stream(
             timer.cancel()
         await stream.aclose()
     await head.go()
-    await send({"type": "http.response.body", "body": last, "more_body": False})
+    await send({"type": "http.response.body", "body": piece + last, "more_body": False})
 
 
 async def send_binary(

@@ -63,8 +63,7 @@ async def test_events_of_one_chunk_are_one_piece_and_all_are_seen() -> None:
         data(1, model="other"),
         data(2, 3, 4, model="other"),
         data(5, model="other"),
-        data(6, model="other"),
-        b"data: [DONE]\n\n",
+        data(6, model="other") + b"data: [DONE]\n\n",
     ]
     assert client.seen == [1, 2, 3, 4, 5, 6]
 
