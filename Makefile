@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 DISTRO ?= starter
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help serve test services install generate distro-readmes check-generated spec-diff lint format unit fuzz fuzz-deep bench bench-check models lock clean
+.PHONY: help serve test services install generate distro-readmes check-generated spec-diff lint format unit fuzz fuzz-deep bench bench-check bench-targets models lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -109,6 +109,9 @@ bench: $(VENV)/.serve ## Measure what the server costs beside a raw ASGI app and
 
 bench-check: $(VENV)/.serve ## A minute of that against bench/baseline.json; warns, never fails
 	@$(BIN)/python bench/run.py --check || echo "warning: the bench could not run"
+
+bench-targets: $(VENV)/.serve ## Measure and judge every target of docs/performance.md (BENCH="--target ...")
+	@$(BIN)/python bench/targets.py $(BENCH)
 
 lock: $(VENV)/.dev ## Renew requirements/*.txt from pyproject.toml
 	$(PIP) install uv

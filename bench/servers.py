@@ -4,10 +4,12 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
@@ -132,13 +134,21 @@ def raw() -> Target:
     return launch(Target("raw ASGI", f"http://127.0.0.1:{port}/v1"), command, cores()[0], "/models")
 
 
-def specstack(behind: Target) -> Target:
-    """This project."""
+def specstack(behind: Target, store: Path | None = None, name: str = "specstack") -> Target:
+    """This project; with a folder as `store` it keeps every chat completion there."""
     port = free_port()
     code = "from specstack.cli.main import stack_serve; stack_serve()"
-    command = [sys.executable, "-c", code, str(HERE / "gateway.yaml"), "--port", str(port)]
-    target = Target("specstack", f"http://127.0.0.1:{port}/v1", "mock/mock-llm", "mock/mock-embed")
-    return launch(target, command, cores()[0], "/health", BENCH_UPSTREAM=str(_port_of(behind)))
+    config = HERE / ("gateway.yaml" if store is None else "gateway-store.yaml")
+    command = [sys.executable, "-c", code, str(config), "--port", str(port)]
+    target = Target(name, f"http://127.0.0.1:{port}/v1", "mock/mock-llm", "mock/mock-embed")
+    where = {"BENCH_UPSTREAM": str(_port_of(behind)), "BENCH_STORE": str(store or "")}
+    return launch(target, command, cores()[0], "/health", **where)
+
+
+def kept(store: Path) -> int:
+    """How many completions a store has."""
+    with closing(sqlite3.connect(store / "sql.db")) as database:
+        return int(database.execute("select count(*) from specstack_chat_completions").fetchone()[0])
 
 
 def nginx(behind: Target) -> Target | None:

@@ -8,8 +8,10 @@ request's body has that property.
 """
 
 import asyncio
+import base64
 import json
 import re
+import struct
 import sys
 from functools import cache
 from typing import Any
@@ -44,9 +46,11 @@ def _chunk(data: bytes) -> bytes:
 
 
 @cache
-def embedded(count: int) -> bytes:
-    """The reply to so many inputs."""
-    vector = [((n * 37) % 101) / 101 - 0.5 for n in range(DIMENSIONS)]
+def embedded(count: int, packed: bool = False) -> bytes:
+    """The reply to so many inputs; `packed` vectors are base64 of little-endian floats."""
+    vector: list[float] | str = [((n * 37) % 101) / 101 - 0.5 for n in range(DIMENSIONS)]
+    if packed:
+        vector = base64.b64encode(struct.pack(f"<{DIMENSIONS}f", *vector)).decode()
     rows = [{"object": "embedding", "index": n, "embedding": vector} for n in range(count)]
     usage = {"prompt_tokens": 8 * count, "total_tokens": 8 * count}
     return _reply({"object": "list", "data": rows, "model": "mock-embed", "usage": usage})
@@ -122,7 +126,7 @@ class Server(asyncio.Protocol):
         elif path == b"/embeddings":
             inputs = _INPUTS.search(self.body)
             count = 1 if inputs is None else inputs[1].count(b'","') + inputs[1].count(b'", "') + 1
-            self.transport.write(embedded(count))
+            self.transport.write(embedded(count, b'"base64"' in self.body))
         else:
             self.transport.write(MODELS if path == b"/models" else MISSING)
 

@@ -17,12 +17,13 @@ from specstack_wire.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from specstack_wire.event import Event
 from specstack_wire.files import Binary, Upload
 from specstack_wire.kv import SHARED, KVItem, KVStore, Scope, StorageUnavailable
 from specstack_wire.payload import NO_PARAMS, NoParams, Payload, Request
 from specstack_wire.provider import Clock, Deps, Health, Ids, Provider
 from specstack_wire.sql import Conflict, Owned, SqlStore, Values
-from specstack_wire.stream import Event, Stream
+from specstack_wire.stream import Stream
 from specstack_wire.upstream import Upstream, UpstreamReply, UpstreamSettings, UpstreamStream
 
 __all__ = [

@@ -1,6 +1,11 @@
 """Relayed streams: nothing held back, nothing lost, and a broken one never looks complete."""
 
+import itertools
+import json
+import random
+import re
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -112,6 +117,53 @@ async def test_a_stream_of_models_names_its_events() -> None:
             yield event
 
     assert [e async for e in Stream[Chunk].events(ready())] == events
+
+
+ODD_EVENTS = [
+    b'data: {"model":"m","n":1}\n\n',
+    b'data: {"model":"m","n":2,"text":"model"}\n\n',
+    b'data: {"model":"m","n":3,"in":{"model":"m"}}\n\n',
+    b'data: {"model":"m","n":4,"\\u006dodel":"last wins"}\n\n',
+    b'data: {"model":"m","n":5,"text":"\\u00e4"}\n\n',
+    b'data: {"model":"mm","n":6}\n\n',
+    b'data: {"n":7,"model":"m"}\n\n',
+    b'data:{"model":"m","n":8}\n\n',
+    b'data: {"model":"m",\ndata: "n":9}\n\n',
+    b'event: x\ndata: {"model":"m","n":10}\n\n',
+    b': data: {"model":"m","n":-1}\n\n',
+    b'\ndata: {"model":"m","n":11}\n\n\n',
+    b'data: {"model":"m","n":12}\r\n\r\n',
+]
+
+
+@pytest.mark.parametrize("seed", range(60))
+async def test_events_that_came_together_are_what_they_are_alone(seed: int) -> None:
+    chance = random.Random(seed)
+    blocks = [chance.choice(ODD_EVENTS if seed % 3 else ODD_EVENTS[:2]) for _ in range(40)]
+
+    async def read(chunks: list[bytes]) -> list[tuple[str | None, dict]]:
+        stream = Stream[Any].relay(Source(*chunks, b"data: [DONE]\n\n").chunks(), Chunk)
+        return [(event.name, json.loads(event.raw)) async for event in stream.replacing("model", 'my"m')]
+
+    alone = await read(blocks)
+    told = [event for _, event in alone]
+    assert [one["n"] for one in told] == [
+        n for block in blocks if (n := int(re.findall(rb'"n":(-?\d+)', block)[0])) > 0
+    ]
+    assert all(one["model"] == 'my"m' for one in told)
+    whole = b"".join(blocks)
+    cuts = sorted(chance.sample(range(len(whole)), 12))
+    pieces = [whole[start:end] for start, end in itertools.pairwise([0, *cuts, len(whole)])]
+    assert await read([whole]) == await read(pieces) == alone
+
+
+async def test_a_burst_has_its_bytes_where_all_events_are_alike() -> None:
+    chunks = Source(data(1), data(2) + data(3), b"event: x\n" + data(4), b"data: [DONE]\n\n").chunks()
+    stream = Stream[Chunk].relay(chunks, Chunk).replacing("model", "mine")
+    found = [(burst.parts[0], [event.body.n for event in burst.events]) async for burst in stream.bursts()]
+    both = (data(2) + data(3)).replace(b'"m"', b'"mine"')
+    assert [numbers for _, numbers in found] == [[1], [2, 3], [4]]
+    assert found[1][0] == both and isinstance(found[0][0], Event)
 
 
 async def test_closing_a_stream_that_was_never_read_frees_its_source() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from specstack.descriptors import Operation
 from specstack_wire import ApiError, Event, Payload, Request, RequestContext
+from specstack_wire.event import Burst
 
 _log = logging.getLogger("specstack.http")
 
@@ -74,7 +75,7 @@ class Audience:
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = observers
 
-    def listener(self) -> Callable[[Event[Any]], None] | None:
+    def listener(self) -> Callable[[Burst[Any]], None] | None:
         """Who sees the events of the stream that begins now; None if nobody does."""
         listeners: list[Callable[[Event[Any]], None]] = []
         for one in self._observers:
@@ -116,12 +117,13 @@ def audience(observe: Sequence[Observe], call: Call) -> Audience | None:
     return Audience(found) if found else None
 
 
-def _guarded(listeners: list[Callable[[Event[Any]], None]]) -> Callable[[Event[Any]], None]:
-    def on_event(event: Event[Any]) -> None:
+def _guarded(listeners: list[Callable[[Event[Any]], None]]) -> Callable[[Burst[Any]], None]:
+    def on_events(burst: Burst[Any]) -> None:
         for listen in listeners:
-            try:
-                listen(event)
-            except Exception:
-                _log.exception("an observer failed")
+            for event in burst.events:
+                try:
+                    listen(event)
+                except Exception:
+                    _log.exception("an observer failed")
 
-    return on_event
+    return on_events

@@ -9,6 +9,7 @@ from specstack.http.errors import ErrorTable
 from specstack.http.faults import describe, json_fault
 from specstack_wire import codec_of
 
+_N, _I = b"NI"
 _SHORT = 1 << 14
 """Bytes below which searching for a word is cheaper than parsing once more; long strings parse fast."""
 
@@ -30,7 +31,7 @@ class JsonDecoder:
         except ValidationError as exc:
             raise self._explained(exc, raw) from None
         # One byte is found much faster than a word, and most bodies lack it.
-        if (b"N" in raw and _has_word(raw, b"NaN")) or (b"I" in raw and _has_word(raw, b"Infinity")):
+        if (_N in raw and _has_word(raw, b"NaN")) or (_I in raw and _has_word(raw, b"Infinity")):
             self._refuse_constants(raw)
         return body
 

@@ -156,8 +156,8 @@ class Endpoint:
             def failed(exc: Exception) -> ErrorReply:
                 return bound.failure(exc, call)
 
-            on_event = None if seen is None else seen.listener()
-            await send_stream(send, stream, bound.framer, head, began, failed, on_event)
+            on_events = None if seen is None else seen.listener()
+            await send_stream(send, stream, bound.framer, head, began, failed, on_events)
         elif isinstance(reply, Binary):
             await send_binary(send, reply, bound.status, head, began)
         elif reply is None:

@@ -12,7 +12,8 @@ from pydantic_core import from_json, to_json
 from specstack.descriptors import StreamSpec
 from specstack.http.errors import ErrorReply
 from specstack_wire import Binary, Event, Stream
-from specstack_wire.stream import close_source
+from specstack_wire.event import Burst
+from specstack_wire.relay import close_source
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
@@ -22,6 +23,8 @@ HEADERS_WITHIN = 1.0
 """Seconds after which a stream's headers go out even if there is no event yet. Until then a failure
 of the first event can still be told with its own HTTP status."""
 
+_CR = 13
+_LF = 10
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(;[\x20-\x7e]*)?")
 
 
@@ -49,27 +52,32 @@ async def send_empty(send: Send, status: int, headers: list[Header]) -> None:
 class Framer:
     """How the events of one operation look on the wire."""
 
-    __slots__ = ("_property", "end", "frame", "media")
+    __slots__ = ("_frame", "_property", "end", "media")
 
     def __init__(self, spec: StreamSpec) -> None:
         self.media = spec.media.encode()
         self._property = spec.event
         if spec.media == "text/event-stream":
-            self.frame: Callable[[Event[Any]], bytes] = self._sse if spec.event is None else self._named_sse
+            self._frame: Callable[[Event[Any]], bytes] = _sse if spec.event is None else self._named_sse
             self.end = b"" if spec.end is None else sse_frame(None, spec.end.encode())
         else:
-            self.frame = _json_line
+            self._frame = _json_line
             self.end = b"" if spec.end is None else spec.end.encode() + b"\n"
+
+    def frames(self, burst: Burst[Any]) -> bytes:
+        """Events as they go out together."""
+        frame = self._frame
+        if frame is not _sse:
+            return b"".join([frame(event) for event in burst.events])
+        return b"".join(
+            [part if type(part) is bytes else _sse(cast("Event[Any]", part)) for part in burst.parts]
+        )
 
     def error(self, envelope: bytes) -> bytes:
         """An error in the middle of a stream; event streams with names call it `error`."""
-        if self.frame == _json_line:
+        if self._frame == _json_line:
             return _one_line(envelope) + b"\n"
         return sse_frame(None if self._property is None else "error", envelope)
-
-    @staticmethod
-    def _sse(event: Event[Any]) -> bytes:
-        return sse_frame(event.name, event.raw)
 
     def _named_sse(self, event: Event[Any]) -> bytes:
         name = event.name
@@ -90,6 +98,13 @@ def sse_frame(name: str | None, data: bytes) -> bytes:
     if name is None:
         return b"data: " + data + b"\n\n"
     return b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
+
+
+def _sse(event: Event[Any]) -> bytes:
+    data = event.raw
+    if event.name is None and _LF not in data and _CR not in data:
+        return b"data: " + data + b"\n\n"
+    return sse_frame(event.name, data)
 
 
 def _json_line(event: Event[Any]) -> bytes:
@@ -132,57 +147,6 @@ class _Head:
         await self._send({"type": "http.response.body", "body": b"", "more_body": True})
 
 
-class _Outbox:
-    """Sends the pieces of a stream: those that are there together as one, and none later than it could be."""
-
-    __slots__ = ("_held", "_late", "_loop", "_send", "_waiting")
-
-    def __init__(self, send: Send, loop: asyncio.AbstractEventLoop) -> None:
-        self._send = send
-        self._loop = loop
-        self._held: list[bytes] = []
-        self._waiting: asyncio.Handle | None = None
-        self._late: asyncio.Task[None] | None = None
-
-    def hold(self, piece: bytes) -> None:
-        """Keep a piece until the next one, which is here already."""
-        self._held.append(piece)
-        if self._waiting is None:
-            self._waiting = self._loop.call_soon(self._did_not_come)
-
-    async def send(self, piece: bytes) -> None:
-        """Send a piece and what is held before it."""
-        if self._waiting is not None:
-            self._waiting.cancel()
-            self._waiting = None
-        if self._late is not None:
-            late, self._late = self._late, None
-            await late
-        if self._held:
-            piece = b"".join((*self._held, piece))
-            self._held.clear()
-        if piece:
-            await self._send({"type": "http.response.body", "body": piece, "more_body": True})
-
-    def drop(self) -> None:
-        """Nothing more is sent on its own account."""
-        if self._waiting is not None:
-            self._waiting.cancel()
-        if self._late is not None:
-            self._late.cancel()
-
-    def _did_not_come(self) -> None:
-        """Something between the source and here waits, or has left the next event out."""
-        self._waiting = None
-        if self._late is None:
-            self._late = self._loop.create_task(self._send_held())
-
-    async def _send_held(self) -> None:
-        piece = b"".join(self._held)
-        self._held.clear()
-        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
-
-
 async def send_stream(
     send: Send,
     stream: Stream[Any],
@@ -190,13 +154,13 @@ async def send_stream(
     headers: list[Header],
     on_start: Callable[[], None],
     failed: Callable[[Exception], ErrorReply],
-    on_event: Callable[[Event[Any]], None] | None = None,
+    on_events: Callable[[Burst[Any]], None] | None = None,
 ) -> None:
-    """A stream of events, each sent as soon as it is there; closes the stream in any case.
+    """A stream of events, sent as they come, in one piece what came together; closes the stream in any case.
 
     `on_start` is called when the reply can no longer change its status. A failure before that is
     raised to the caller; one after it becomes an error event, and the closing sentinel is left out.
-    `on_event` sees each event before it is sent.
+    `on_events` sees events before they are sent.
     """
     headers += (
         (b"content-type", framer.media),
@@ -206,35 +170,31 @@ async def send_stream(
     head = _Head(send, {"type": "http.response.start", "status": 200, "headers": headers}, on_start)
     loop = asyncio.get_running_loop()
     timer = loop.call_later(HEADERS_WITHIN, head.go_early)
-    frame = framer.frame
+    frames = framer.frames
     last = framer.end
-    outbox = _Outbox(send, loop)
+    piece = b""
     try:
-        async for event in stream:
-            body = frame(event)
-            if on_event is not None:
-                on_event(event)
+        async for burst in stream.bursts():
+            piece = frames(burst)
+            if on_events is not None:
+                on_events(burst)
             if timer is not None:
                 timer.cancel()
                 timer = None
                 await head.go()
-            if event.more:
-                outbox.hold(body)
-            else:
-                await outbox.send(body)
-        await outbox.send(b"")
+            if not burst.last:  # the end is here already and goes along
+                ready, piece = piece, b""
+                await send({"type": "http.response.body", "body": ready, "more_body": True})
     except Exception as exc:
         if not head.started:
             raise
         last = framer.error(failed(exc).body)
-        await outbox.send(b"")
     finally:
         if timer is not None:
             timer.cancel()
-        outbox.drop()
         await stream.aclose()
     await head.go()
-    await send({"type": "http.response.body", "body": last, "more_body": False})
+    await send({"type": "http.response.body", "body": piece + last, "more_body": False})
 
 
 async def send_binary(

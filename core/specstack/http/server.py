@@ -24,6 +24,7 @@ _NAME = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _SAID_AGAIN = frozenset({b"content-type", b"cache-control", b"x-accel-buffering", b"vary"})
 _MOST_LINES = 256
+_HASH = ord("#")
 
 _lines: dict[tuple[bytes, bytes], bytes] = {}
 _common: tuple[object, bytes] = (None, b"")
@@ -297,4 +298,4 @@ def _common_lines(headers: list[tuple[bytes, bytes]]) -> bytes:
 
 def _is_plain(url: bytes) -> bool:
     """Whether a request target is a path and a query and nothing else."""
-    return url.startswith(b"/") and b"#" not in url and not url.startswith(b"//")
+    return url.startswith(b"/") and _HASH not in url and not url.startswith(b"//")

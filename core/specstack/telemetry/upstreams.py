@@ -17,7 +17,7 @@ from specstack_wire import (
     UpstreamSettings,
     UpstreamStream,
 )
-from specstack_wire.stream import close_source
+from specstack_wire.relay import close_source
 
 
 class Span(Protocol):

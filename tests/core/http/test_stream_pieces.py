@@ -41,7 +41,7 @@ class Client:
         def failed(exc: Exception) -> ErrorReply:
             return ErrorReply(502, b'{"error":1}')
 
-        see = lambda event: self.seen.append(event.body.n)  # noqa: E731
+        see = lambda burst: self.seen.extend(event.body.n for event in burst.events)  # noqa: E731
         await send_stream(self.send, stream, FRAMER, [], lambda: None, failed, see)
 
 
@@ -63,8 +63,7 @@ async def test_events_of_one_chunk_are_one_piece_and_all_are_seen() -> None:
         data(1, model="other"),
         data(2, 3, 4, model="other"),
         data(5, model="other"),
-        data(6, model="other"),
-        b"data: [DONE]\n\n",
+        data(6, model="other") + b"data: [DONE]\n\n",
     ]
     assert client.seen == [1, 2, 3, 4, 5, 6]
 

@@ -1,0 +1,171 @@
+"""Server-sent events of an upstream: cut from its bytes and passed on, mostly unread."""
+
+import re
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from specstack_wire.errors import UpstreamBroken, UpstreamError
+from specstack_wire.event import BLOCK_END, DATA, Burst, Event
+from specstack_wire.payload import UNREAD
+from specstack_wire.splice import Splicer
+
+_BOUNDARY = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_LINE = re.compile(rb"\r\n|\n|\r")
+_CR = 13
+_LF = 10
+_ERROR = (b'{"error":', b'{"error" :', b'{ "error":')
+
+
+def parse_sse(block: bytes) -> tuple[str | None, bytes | None]:
+    """Event name and data of one SSE block; data is None for a block without any (a comment)."""
+    if block.startswith(DATA) and _LF not in block and _CR not in block:
+        return None, block[len(DATA) :]
+    name: str | None = None
+    data: list[bytes] = []
+    for line in _LINE.split(block):
+        field, _, value = line.partition(b":")
+        value = value[1:] if value.startswith(b" ") else value
+        if field == b"data":
+            data.append(value)
+        elif field == b"event":
+            name = value.decode("utf-8", "replace")
+    return name, b"\n".join(data) if data else None
+
+
+class Relay:
+    """Makes events of an upstream's bytes. `over` is set by the closing sentinel and by an error."""
+
+    __slots__ = ("_complete", "_end", "_rest", "_splicers", "_start", "_type", "done", "failure", "over")
+
+    def __init__(self, type_: Any, end: bytes | None, complete: Callable[[bytes], bool] | None) -> None:
+        self._type = type_
+        self._end = end
+        self._complete = complete
+        self._splicers: list[Splicer] = []
+        self._rest = self._start = b""
+        self.done = end is None
+        self.over = False
+        self.failure: UpstreamBroken | None = None
+
+    def replace(self, field: str, value: str) -> None:
+        """Change a top-level string field in every event from now on."""
+        self._splicers.append(Splicer(field, value))
+
+    def feed(self, chunk: bytes) -> Burst[Any] | None:
+        """The events that these bytes complete, up to the sentinel or a failure; None if there is none."""
+        data = self._rest + chunk if self._rest else chunk
+        if _CR in data:
+            return self._burst(self._blocks(data))
+        *blocks, self._rest = data.split(BLOCK_END)
+        # Of three line ends in a row the third belongs to no block.
+        return self._burst([block.lstrip(b"\n") if block[:1] == b"\n" else block for block in blocks])
+
+    def last(self) -> Burst[Any] | None:
+        """The event that is left when the stream ends, if any."""
+        return self._burst([self._rest.strip(b"\r\n")])
+
+    def _blocks(self, data: bytes) -> list[bytes]:
+        blocks: list[bytes] = []
+        start = 0
+        while found := _BOUNDARY.search(data, start):
+            blocks.append(data[start : found.start()])
+            start = found.end()
+        self._rest = data[start:]
+        return blocks
+
+    def _burst(self, blocks: list[bytes]) -> Burst[Any] | None:
+        parts: list[bytes | Event[Any]] = []
+        alike: list[bytes] = []
+        start = self._start
+        for block in blocks:
+            if start and block.startswith(start):
+                alike.append(block)
+                continue
+            if alike:
+                self._put_alike(alike, parts)
+                alike = []
+            self._put(block, parts)
+            if self.over:
+                break
+            start = self._start
+        if alike:
+            self._put_alike(alike, parts)
+        return Burst(parts, self._type, last=self.over and self.failure is None) if parts else None
+
+    def _put_alike(self, blocks: list[bytes], parts: list[bytes | Event[Any]]) -> None:
+        """Events that begin as the one before did, their field changed in one go: most of most streams."""
+        framed = self._splicers[0].splice_each(blocks, DATA, BLOCK_END)
+        if framed is None:
+            for block in blocks:
+                self._put(block, parts)
+            return
+        parts.append(framed)
+        self._ask(framed)
+
+    def _put(self, block: bytes, parts: list[bytes | Event[Any]]) -> None:
+        name, data = parse_sse(block)
+        if data is None:
+            return
+        if data == self._end:
+            self.over = self.done = True
+        elif name == "error" or data.startswith(_ERROR):
+            told = "the upstream reported an error in the middle of its stream"
+            self.failure = UpstreamBroken(told, raw=data)
+            self.over = True
+        else:
+            self._ask(data)
+            parts.append(self._changed(data, name))
+
+    def _ask(self, data: bytes) -> None:
+        if not self.done and self._complete is not None:
+            self.done = self._complete(data)
+
+    def _changed(self, data: bytes, name: str | None) -> Event[Any]:
+        raw: bytes | None = data
+        for splicer in self._splicers:
+            raw = splicer.splice(raw)
+            if raw is None:
+                return self._parsed(data, name)
+        if len(self._splicers) == 1:
+            self._start = DATA + self._splicers[0].before
+        return Event(UNREAD, raw, self._type, name)
+
+    def _parsed(self, data: bytes, name: str | None) -> Event[Any]:
+        event = Event[Any](UNREAD, data, self._type, name)
+        for splicer in self._splicers:
+            event = event.replacing(splicer.field, splicer.value)
+        return event
+
+
+async def relayed(
+    chunks: AsyncIterator[bytes], relay: Relay, failed: Callable[[UpstreamError], Exception] | None
+) -> AsyncIterator[Burst[Any]]:
+    """The events that `relay` makes of an upstream's bytes; what goes wrong is raised as `failed` says."""
+    try:
+        async for chunk in chunks:
+            burst = relay.feed(chunk)
+            if burst is not None:
+                yield burst
+            if relay.over:
+                break
+        else:
+            burst = relay.last()
+            if burst is not None:
+                yield burst
+        if relay.failure is not None:
+            raise relay.failure
+        if not relay.done:
+            raise UpstreamBroken("the upstream closed its stream before the end")
+    except UpstreamError as error:
+        if failed is None:
+            raise
+        raise failed(error) from error
+    finally:
+        await close_source(chunks)
+
+
+async def close_source(source: object) -> None:
+    """Closes an async iterator that can be closed."""
+    close = getattr(source, "aclose", None)
+    if close is not None:
+        await close()
