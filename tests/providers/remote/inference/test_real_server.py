@@ -115,10 +115,7 @@ async def test_logprobs(make_recorded: Make, chat_server: str, ctx: RequestConte
     asked = chat(
         "Say hello.", model=NAME, max_completion_tokens=4, temperature=0, logprobs=True, top_logprobs=2
     )
-    reply = await provider.create_chat_completion(ctx, asked)
-    assert isinstance(reply, Payload)
-    # llama.cpp leaves out `refusal` beside `content`, which the model of the reply requires.
-    (choice,) = json.loads(reply.raw)["choices"]
+    (choice,) = (await whole(await provider.create_chat_completion(ctx, asked)))["choices"]
     assert "".join(one["token"] for one in choice["logprobs"]["content"]) == choice["message"]["content"]
 
 
