@@ -52,7 +52,11 @@ GRAMMAR: dict[str, dict[str, tuple[str, str]]] = {
         "pathItems": ("map", "path"),
         "mediaTypes": ("map", "media"),
     },
-    "path": {"parameters": ("list", "parameter"), **{method: ("one", "operation") for method in METHODS}},
+    "path": {
+        "parameters": ("list", "parameter"),
+        **{method: ("one", "operation") for method in METHODS},
+        "additionalOperations": ("map", "operation"),
+    },
     "operation": {
         "parameters": ("list", "parameter"),
         "requestBody": ("one", "body"),

@@ -1,10 +1,16 @@
 """The conformance kit, run as a third party would: over the default distribution, and over a bad provider."""
 
+import json
 import os
 import re
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,37 +59,72 @@ def test_the_embedded_providers_conform_by_their_recordings(tmp_path: Path) -> N
     assert passed is not None and int(passed[1]) >= 15, said
 
 
+@contextmanager
+def far(reply: dict[str, Any]) -> Iterator[str]:
+    """A server that has one model, and answers for any."""
+
+    class Far(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self._say(reply)
+
+        def do_GET(self) -> None:
+            self._say({"object": "list", "data": [{"id": "echo"}]})
+
+        def _say(self, said: dict[str, Any]) -> None:
+            body = json.dumps(said).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Far)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+    server.server_close()
+
+
+CHAT = {
+    "id": "c",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "echo",
+    "choices": [
+        {
+            "index": 0,
+            "finish_reason": "stop",
+            "logprobs": None,
+            "message": {"role": "assistant", "content": "Hello!", "refusal": None},
+        }
+    ],
+}
+
+
 def test_a_provider_that_breaks_the_spec_fails(tmp_path: Path) -> None:
-    """A server behind the provider that answers every chat with an object of another kind."""
-    (tmp_path / "bad.py").write_text(
-        "import http.server, json, sys, threading\n"
-        "class Far(http.server.BaseHTTPRequestHandler):\n"
-        "    def do_POST(self):\n"
-        "        self.rfile.read(int(self.headers['content-length']))\n"
-        "        body = json.dumps({'object': 'nonsense', 'model': 'echo'}).encode()\n"
-        "        self.send_response(200)\n"
-        "        self.send_header('content-type', 'application/json')\n"
-        "        self.send_header('content-length', str(len(body)))\n"
-        "        self.end_headers()\n"
-        "        self.wfile.write(body)\n"
-        "    def do_GET(self):\n"
-        "        self.send_error(404)\n"
-        "    def log_message(self, *args):\n"
-        "        pass\n"
-        "server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Far)\n"
-        "print(server.server_port, flush=True)\n"
-        "server.serve_forever()\n"
-    )
-    with subprocess.Popen(
-        [sys.executable, str(tmp_path / "bad.py")], stdout=subprocess.PIPE, text=True
-    ) as far:
-        assert far.stdout is not None
-        port = far.stdout.readline().strip()
-        (tmp_path / "run.yaml").write_text(CONFIG % f"http://127.0.0.1:{port}/v1")
+    """It answers every chat with an object of another kind."""
+    with far({"object": "nonsense", "model": "echo"}) as address:
+        (tmp_path / "run.yaml").write_text(CONFIG % address)
         status, said = run("--specstack-provider", "run.yaml", "-k", "answers and chat", cwd=tmp_path)
-        far.kill()
     assert status == 1, said
     assert "2 failed" in said and "does not fit the spec" in said, said
+
+
+def test_a_provider_that_lists_its_models_may_answer_for_no_other(tmp_path: Path) -> None:
+    with far(CHAT) as address:
+        (tmp_path / "run.yaml").write_text(CONFIG.replace(", allowed_models: [echo]", "") % address)
+        status, said = run("--specstack-provider", "run.yaml", "-k", "chat and unknown", cwd=tmp_path)
+        assert status == 1, said
+        assert "1 failed, 1 passed" in said, said
+        assert "far has the capability `list_models`, so it knows its own ids, and yet it answers" in said
+        # With its models named in the config the provider itself refuses others.
+        (tmp_path / "run.yaml").write_text(CONFIG % address)
+        status, said = run("--specstack-provider", "run.yaml", "-k", "chat and unknown", cwd=tmp_path)
+        assert status == 0 and "2 passed" in said, said
 
 
 @pytest.mark.parametrize(

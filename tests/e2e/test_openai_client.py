@@ -295,6 +295,15 @@ def test_streaming_response_helper(url: str) -> None:
     assert all(line.startswith("data: ") for line in lines)
 
 
+async def test_streaming_response_helper_async(url: str) -> None:
+    async with openai.AsyncOpenAI(base_url=url + "/v1", api_key="none", max_retries=0) as client:
+        asked = client.chat.completions.with_streaming_response.create(**SHORT, stream=True)
+        async with asked as reply:
+            assert reply.headers["content-type"].startswith("text/event-stream")
+            lines = [line async for line in reply.iter_lines() if line]
+    assert lines[-1] == "data: [DONE]"
+
+
 def test_stream_helper_accumulates(url: str) -> None:
     with openai.OpenAI(base_url=url + "/v1", api_key="none", max_retries=0) as client:
         with client.chat.completions.stream(**SHORT) as stream:

@@ -3,7 +3,6 @@
 The recordings were made of the embedded models, and of a real llama.cpp server on a loopback port.
 """
 
-import gc
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 
 import specstack
 from specstack_client import Specstack
+from support.llama_server import KEY, running
 
 
 @pytest.fixture(scope="module")
@@ -23,25 +23,8 @@ def client(recorder: Any) -> Iterator[Specstack]:
 @pytest.fixture(scope="module")
 def llama_server(inference_mode: str) -> Iterator[str]:
     """The address of a llama.cpp server with the default model; of nothing where recordings answer."""
-    if inference_mode == "replay":
-        yield "http://127.0.0.1:9/v1"
-        return
-    engine = pytest.importorskip("xllamacpp", reason="the extra `llama-cpp` is not installed")
-    from specstack_providers.model_store import ModelStore
-
-    params = engine.CommonParams()
-    params.model.path = str(ModelStore().pull("smollm2-135m-instruct"))
-    params.model_alias = {"smol"}
-    params.n_parallel = 1
-    params.n_ctx = 2048
-    params.use_jinja = True
-    params.ui = False
-    params.hostnames = ["127.0.0.1"]
-    params.api_keys = ["the-key-of-a-test"]
-    server = engine.Server(params)
-    yield f"{server.listening_address}/v1"
-    del server
-    gc.collect()
+    with running(inference_mode) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +38,7 @@ def remote(recorder: Any, llama_server: str) -> Iterator[Specstack]:
                 {
                     "provider_id": "far",
                     "provider_type": "remote::openai-compatible",
-                    "config": {"base_url": llama_server, "api_key": "the-key-of-a-test"},
+                    "config": {"base_url": llama_server, "api_key": KEY},
                 }
             ]
         },

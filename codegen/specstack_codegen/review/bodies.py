@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from specstack_codegen.review.beside import compare_links
 from specstack_codegen.review.changes import shown
 from specstack_codegen.review.comparison import Documents, Pair, as_map
 from specstack_codegen.review.findings import Subject
@@ -82,6 +83,7 @@ def _response(documents: Documents, subject: Subject, status: str, old: object, 
     response, path = documents.resolved(old, new), f"response.{status}"
     _headers(documents, subject, path, response)
     _content(documents, subject, path, response, output=True, streams=True)
+    compare_links(documents, subject, path, response)
 
 
 def _headers(documents: Documents, subject: Subject, path: str, response: Pair) -> None:
@@ -105,7 +107,29 @@ def _headers(documents: Documents, subject: Subject, path: str, response: Pair) 
             rule = "response-header-required" if now else "response-header-optional"
             text = f"`{name}` is {'now' if now else 'no longer'} always there"
             sink.add(rule, subject, f"{path}.headers.{name}", text, *header.at("required"))
+        _header_notes(documents, subject, f"{path}.headers.{name}", header)
         documents.schema("response", True, subject, f"{path}.headers.{name}", header, "schema")
+
+
+def _header_notes(documents: Documents, subject: Subject, path: str, header: Pair) -> None:
+    """How a header is written, and whether it is about to go."""
+    content = header.map("content")
+    if header.old.get("explode", False) != header.new.get("explode", False):
+        where = header.at("explode")
+        documents.sink.add("response-header-style-changed", subject, path, header.changed("explode"), *where)
+    elif header.old.text("style", "simple") != header.new.text("style", "simple"):
+        where = header.at("style")
+        documents.sink.add("response-header-style-changed", subject, path, header.changed("style"), *where)
+    elif content.old.keys() != content.new.keys():
+        text = "it has another media type"
+        documents.sink.add("response-header-style-changed", subject, path, text, *header.at("content"))
+    was, now = (one.get("deprecated") is True for one in header)
+    if was != now:
+        rule = "response-header-deprecated" if now else "stability-changed"
+        text = f"`deprecated` is {'new' if now else 'gone'}"
+        documents.sink.add(rule, subject, path, text, *header.at("deprecated"))
+    for media in content.both():
+        documents.schema("response", True, subject, path, content.map(media), "schema")
 
 
 def _lower(headers: Map) -> Map:
@@ -168,6 +192,10 @@ def _plain(content: Map) -> Map:
 
 
 def _encoding(documents: Documents, subject: Subject, path: str, pair: Pair) -> None:
+    for key in ("prefixEncoding", "itemEncoding"):
+        if pair.differs(key):
+            text = pair.changed(key)
+            documents.sink.add("encoding-changed", subject, f"{path}.{key}", text, *pair.at(key))
     encoding = pair.map("encoding")
     for name in dict.fromkeys((*encoding.old, *encoding.new)):
         one, other = encoding.values(name)

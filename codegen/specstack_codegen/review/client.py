@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
+from specstack_codegen.review.beside import compare_whole
 from specstack_codegen.review.comparison import Documents, Pair, as_map
 from specstack_codegen.review.findings import Sink, Subject
 from specstack_codegen.review.flat import conj
@@ -14,7 +15,8 @@ from specstack_codegen.walk import METHODS, Node, lookup, resolve, walk
 
 CLIENT = Subject("client", "components", "Generated code: names of models")
 DOCUMENT = Subject("document", "document", "The whole document")
-_SCHEME = ("type", "in", "name", "scheme", "flows", "openIdConnectUrl")
+# Words for people; the form of a token is one too, for it is the server that made it.
+_SCHEME_WORDS = frozenset({"description", "bearerFormat", "deprecated"})
 
 
 def compare_components(documents: Documents, sink: Sink) -> None:
@@ -103,12 +105,14 @@ def compare_document(documents: Documents, sink: Sink) -> None:
         sink.add("security-scheme-added", DOCUMENT, f"securitySchemes.{name}", text, *where)
     for name in schemes.both():
         scheme = Pair(*(resolve(one, as_map(side[name])) for one, side in zip(whole, schemes, strict=True)))
-        for key in _SCHEME:
-            if scheme.differs(key):
+        for key in dict.fromkeys((*scheme.old, *scheme.new)):
+            if scheme.differs(key) and key != "description":
                 path = f"securitySchemes.{name}.{key}"
-                sink.add("security-scheme-changed", DOCUMENT, path, scheme.changed(key), *scheme.at(key))
+                rule = "documentation-changed" if key in _SCHEME_WORDS else "security-scheme-changed"
+                sink.add(rule, DOCUMENT, path, scheme.changed(key), *scheme.at(key))
     if whole.differs("servers"):
         sink.add("servers-changed", DOCUMENT, "servers", whole.changed("servers"), *whole.at("servers"))
+    compare_whole(documents, DOCUMENT)
 
 
 def compare_words(documents: Documents, sink: Sink) -> None:
@@ -158,7 +162,7 @@ def _words(node: Node) -> tuple[str, ...]:
         return (*_TEXTS, "tags")
     if node.kind == "info":
         return tuple(dict.fromkeys((*_TEXTS, "version", "contact", "license", "termsOfService")))
-    return (*_TEXTS, "name") if node.kind == "tag" else _TEXTS
+    return (*_TEXTS, "parent", "kind") if node.kind == "tag" else _TEXTS
 
 
 def _said(pair: Pair, key: str) -> str:

@@ -16,6 +16,7 @@ NOTES = (
     "x-stability",
     "x-resource",
     "discriminator",
+    "xml",
     "format",
 )
 # Keywords that are compared for being the same and no further.

@@ -165,6 +165,10 @@ KINDS: dict[str, Kind] = {
         Verdict(SOURCE, "generated clients tell the variants apart by it"),
         Verdict(SOURCE, "generated clients tell the variants apart by it"),
     ),
+    "xml-changed": _note(
+        Verdict(RISKY, "bodies in XML are read otherwise"),
+        Verdict(RISKY, "bodies in XML are written otherwise"),
+    ),
     "resource-changed": _note(
         Verdict(RISKY, "access checks and the rewriting of ids go by it"),
         Verdict(RISKY, "access checks and the rewriting of ids go by it"),

@@ -8,6 +8,11 @@ from specstack_codegen.review.changes import Change, shown
 from specstack_codegen.review.flat import Fact, Flat, Shape
 from specstack_codegen.source import Map, Position
 
+_COMPARED = {
+    "x-resource": "resource-changed",
+    "discriminator": "discriminator-changed",
+    "xml": "xml-changed",
+}
 _RANK = {"experimental": 0, "deprecated": 1, "stable": 2}
 Noted = Flat | Shape
 
@@ -19,7 +24,8 @@ def compare_notes(old: Noted, new: Noted) -> Iterator[Change]:
     yield from _flag(old, new, "readOnly", "read-only", "writable")
     yield from _flag(old, new, "writeOnly", "write-only", "readable")
     yield from _stability(old, new)
-    for key, kind in (("x-resource", "resource-changed"), ("discriminator", "discriminator-changed")):
+    yield from _mapping(old, new)
+    for key, kind in _COMPARED.items():
         before, after = old.notes.get(key), new.notes.get(key)
         one, other = _essence(before), _essence(after)
         if one != other:
@@ -31,11 +37,34 @@ def compare_notes(old: Noted, new: Noted) -> Iterator[Change]:
             yield Change(kind, _pos(before, old), _pos(after, new), text)
 
 
+def _mapping(old: Noted, new: Noted) -> Iterator[Change]:
+    """Tags that mean another variant than they did, and another variant for what has no tag."""
+    before, after = old.notes.get("discriminator"), new.notes.get("discriminator")
+    if (
+        before is None
+        or after is None
+        or not isinstance(before.value, Map)
+        or not isinstance(after.value, Map)
+    ):
+        return
+    one, other = before.value, after.value
+    tags, others = one.map("mapping"), other.map("mapping")
+    for tag in tags:
+        if tag in others and tags[tag] != others[tag]:
+            text = f"`{tag}` meant {shown(tags[tag])} and means {shown(others[tag])}"
+            yield Change("discriminator-changed", tags.at(tag), others.at(tag), text)
+    key = "defaultMapping"
+    if one.get(key) != other.get(key):
+        text = f"`{key}` {shown(one.get(key))} became {shown(other.get(key))}"
+        yield Change("discriminator-changed", one.at(key), other.at(key), text)
+
+
 def _essence(fact: Fact | None) -> object:
     """What of a note matters; a discriminator's mapping follows from the variants and their tags."""
     if fact is None:
         return None
-    return fact.value.get("propertyName") if isinstance(fact.value, Map) else fact.value
+    value = fact.value
+    return value["propertyName"] if isinstance(value, Map) and "propertyName" in value else value
 
 
 def _pos(fact: Fact | None, flat: Noted) -> Position:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from specstack_codegen.review.beside import compare_callbacks, compare_path, more_operations
 from specstack_codegen.review.bodies import compare_request_body, compare_responses
 from specstack_codegen.review.comparison import Documents, Pair, as_map, texts
 from specstack_codegen.review.findings import Sink, Subject
@@ -63,13 +64,19 @@ class Operation:
 def operations(document: Map) -> list[Operation]:
     """Every operation of a document, in file order."""
     paths = document.map("paths")
-    return [
-        Operation(path, method, item.map(method), item, item.at(method))
-        for path in paths
-        for item in (resolve(document, as_map(paths[path])),)
-        for method in METHODS
-        if isinstance(item.get(method), Map)
-    ]
+    found: list[Operation] = []
+    for path in paths:
+        item = resolve(document, as_map(paths[path]))
+        found += [
+            Operation(path, method, item.map(method), item, item.at(method))
+            for method in METHODS
+            if isinstance(item.get(method), Map)
+        ]
+        found += [
+            Operation(path, method, node, item, holder.at(method))
+            for method, node, holder in more_operations(document, item)
+        ]
+    return found
 
 
 def pairs(old: list[Operation], new: list[Operation]) -> Iterator[tuple[Operation | None, Operation | None]]:
@@ -132,6 +139,8 @@ class OperationReview:
             "security"
         ):
             return False
+        if one.item.get("servers") != other.item.get("servers"):
+            return False
         used = (*references(one.node), *references(one.item.get("parameters")))
         return self.documents.altered.isdisjoint(used)
 
@@ -146,6 +155,8 @@ class OperationReview:
         compare_parameters(self.documents, subject, node, items, renamed)
         compare_request_body(self.documents, subject, node)
         compare_responses(self.documents, subject, node)
+        compare_callbacks(self.documents, subject, node)
+        compare_path(self.documents, subject, items)
         compare_promises(self.documents, subject, node, self.public)
 
     def _name(self, one: Operation, other: Operation, subject: Subject) -> None:
@@ -176,6 +187,12 @@ class OperationReview:
 
     def _stability(self, one: Operation, other: Operation, subject: Subject) -> None:
         if one.stability == other.stability:
+            node = Pair(one.node, other.node)
+            was, now = (side.get("deprecated") is True for side in node)
+            if was != now:
+                rule = "operation-deprecated" if now else "stability-changed"
+                text = f"`deprecated` is {'new' if now else 'gone'}"
+                self.sink.add(rule, subject, "deprecated", text, *node.at("deprecated"))
             return
         key = "x-stability" if "x-stability" in one.node or "x-stability" in other.node else "deprecated"
         lowered = other.stability == "experimental" and _RANK[one.stability] > 0

@@ -74,7 +74,11 @@ def compare_parameters(
             sink.add(
                 "parameter-moved", subject, path, text, before.pos, left.pop(moved).pos, before.stability
             )
-        elif place != "path":
+        elif place == "path":
+            if renamed.get(name) == name:
+                text = f"nothing describes the path parameter `{name}` any more"
+                sink.add("parameter-undescribed", subject, path, text, before.pos, new_pos, before.stability)
+        else:
             text = f"the {place} parameter `{name}` is gone"
             sink.add("parameter-removed", subject, path, text, before.pos, new_pos, before.stability)
     for (place, name), after in left.items():
@@ -94,12 +98,20 @@ def _compare(documents: Documents, subject: Subject, path: str, before: Paramete
         text = f"`{before.node.text('name')}` is {'now' if now else 'no longer'} required"
         rule = "parameter-required" if now else "parameter-optional"
         sink.add(rule, subject, path, text, *node.at("required"), promised)
-    if before.style() != after.style() or ("content" in before.node) != ("content" in after.node):
+    media = [set(one.map("content")) for one in node]
+    if before.style() != after.style() or media[0] != media[1]:
         key = next((key for key in ("style", "explode", "allowReserved") if node.differs(key)), "content")
         sink.add("parameter-style-changed", subject, path, node.changed(key), *node.at(key), promised)
-    if node.differs("deprecated") and after.node.get("deprecated") is True:
-        text = "`deprecated` is new"
-        sink.add("parameter-deprecated", subject, path, text, *node.at("deprecated"), promised)
+    was, now = (one.get("deprecated") is True for one in node)
+    if was != now:
+        rule = "parameter-deprecated" if now else "parameter-undeprecated"
+        text = f"`deprecated` is {'new' if now else 'gone'}"
+        sink.add(rule, subject, path, text, *node.at("deprecated"), promised)
+    was, now = (one.get("allowEmptyValue") is True for one in node)
+    if was != now:
+        rule = "parameter-empty-admitted" if now else "parameter-empty-refused"
+        text = node.changed("allowEmptyValue")
+        sink.add(rule, subject, path, text, *node.at("allowEmptyValue"), promised)
     _extensions(documents, subject, path, node, promised)
     changes = documents.changes(node, "schema")
     for media in node.map("content").both():

@@ -21,7 +21,7 @@ _KNOWN = frozenset(
         "parameters",
         "requestBody",
     }
-    | {"responses", "security", "x-public", "x-stability", "x-websocket", "x-variant"}
+    | {"responses", "callbacks", "security", "x-public", "x-stability", "x-websocket", "x-variant"}
 )
 Alternatives = list[dict[str, frozenset[str]]]
 
@@ -129,6 +129,9 @@ def _stream(documents: Documents, subject: Subject, node: Pair) -> None:
         if stream.differs(key):
             documents.sink.add(rule, subject, f"x-stream.{key}", stream.changed(key), *stream.at(key))
     # the item itself is compared as the schema of the stream's media type
+    if stream.differs("item"):
+        path = "x-stream.item"
+        documents.sink.add("extension-changed", subject, path, stream.changed("item"), *stream.at("item"))
 
 
 def _variants(documents: Documents, subject: Subject, node: Pair) -> None:
@@ -221,6 +224,10 @@ def _envelope(documents: Documents, subject: Subject, node: Pair) -> None:
     documents.sink.add("envelope-changed", subject, "x-envelope", text, *node.at("x-envelope"))
 
 
+def _servers(documents: Documents, subject: Subject, node: Pair) -> None:
+    documents.sink.add("servers-changed", subject, "servers", node.changed("servers"), *node.at("servers"))
+
+
 _EXTENSIONS: dict[str, Callable[[Documents, Subject, Pair], None]] = {
     "x-aliases": _aliases,
     "x-refusals": _refusals,
@@ -231,4 +238,5 @@ _EXTENSIONS: dict[str, Callable[[Documents, Subject, Pair], None]] = {
     "x-serve": _serve,
     "x-access": _access,
     "x-envelope": _envelope,
+    "servers": _servers,
 }

@@ -28,6 +28,10 @@ RULES: dict[str, Verdict] = {
     "parameter-moved": Verdict(BREAKING, "callers that send it in the old place are no longer understood"),
     "parameter-style-changed": Verdict(BREAKING, "values in the old notation are read otherwise"),
     "parameter-deprecated": Verdict(OK, "it still works and is about to go"),
+    "parameter-undeprecated": Verdict(OK, "it stays"),
+    "parameter-empty-refused": Verdict(BREAKING, "callers that send it without a value are refused"),
+    "parameter-empty-admitted": Verdict(OK, "what was accepted still is"),
+    "parameter-undescribed": Verdict(RISKY, "nothing says any more which values it takes"),
     "path-parameter-renamed": Verdict(SOURCE, "paths are the same; arguments of generated clients are not"),
     "greedy-lost": Verdict(BREAKING, "ids with slashes no longer reach the operation"),
     "greedy-gained": Verdict(OK, _STILL),
@@ -64,6 +68,16 @@ RULES: dict[str, Verdict] = {
     "reply-variant-changed": Verdict(BREAKING, "the header no longer gives the same form"),
     "websocket-removed": Verdict(BREAKING, "clients that connect here are refused"),
     "websocket-added": Verdict(OK, _STILL),
+    "response-header-style-changed": Verdict(BREAKING, "clients read values in the old notation"),
+    "response-header-deprecated": Verdict(OK, "it is still there and is about to go"),
+    "link-removed": Verdict(RISKY, "clients and tests that are made of the links no longer go on from here"),
+    "link-added": Verdict(OK, _STILL),
+    "link-changed": Verdict(
+        RISKY, "clients and tests that are made of the links go somewhere else from here"
+    ),
+    "server-call-removed": Verdict(BREAKING, "who waits to be called by the server is not"),
+    "server-call-added": Verdict(RISKY, "the server makes calls that nobody expected"),
+    "server-call-changed": Verdict(RISKY, "who is called by the server must take what it sends"),
     "envelope-changed": Verdict(BREAKING, "clients read errors in the old form"),
     # -- what an operation promises besides
     "security-tightened": Verdict(BREAKING, "callers with credentials that were enough are refused"),

@@ -26,6 +26,8 @@ def compare_config(config: Pair, resources: Pair, openapi: Pair, sink: Sink) -> 
             root.put("schema", components[side.text("root")], components.at(side.text("root")))
         roots.append(root)
     documents.schema("config", False, CONFIG, "config", Pair(*roots), "schema")
+    if config.differs("stores"):
+        sink.add("not-compared", CONFIG, "stores", config.changed("stores"), *config.at("stores"))
     _words(config, sink)
 
 

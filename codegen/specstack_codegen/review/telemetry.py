@@ -24,6 +24,11 @@ def compare_telemetry(telemetry: Pair, sink: Sink) -> None:
             places = telemetry.old.at(section.split(".")[0]), entries.new.at(name)
             sink.add("telemetry-added", TELEMETRY, f"{section}.{name}", f"`{name}` is new", *places)
         for name in entries.both():
+            if entries.differs(name) and not isinstance(entries.new[name], Map):
+                where = entries.at(name)
+                sink.add(
+                    "documentation-changed", TELEMETRY, f"{section}.{name}", "`description` changed", *where
+                )
             _compare(f"{section}.{name}", entries.map(name), sink)
 
 

@@ -29,9 +29,8 @@ def _parameters(comparison: Comparison, ours: Endpoint, theirs: Endpoint) -> Non
         place = Place(f"{ours.id}.{theirs_one.text('name') if mine is None else mine.text('name')}")
         pos = ours.pos if mine is None else mine.pos
         name = theirs_one.text("name")
-        comparison.fact(
-            "parameter", mine is not None, place, name if mine else ABSENT, name, pos, theirs_one.pos
-        )
+        own_name = ABSENT if mine is None else mine.text("name")
+        comparison.fact("parameter", mine is not None, place, own_name, name, pos, theirs_one.pos)
         if mine is None:
             continue
         needed, wanted = (

@@ -14,12 +14,13 @@ from specstack_codegen.walk import METHODS
 
 @dataclass
 class Category:
-    """One group of the reference's operations. Facts `compared` are the same, `excused` or `differing`."""
+    """One group of the reference's operations. Facts `compared` are `matching`, `excused` or `differing`."""
 
     name: str
     served: list[Endpoint] = field(default_factory=list[Endpoint])
     missing: list[Endpoint] = field(default_factory=list[Endpoint])
     compared: int = 0
+    matching: list[Fact] = field(default_factory=list[Fact])
     differing: list[Fact] = field(default_factory=list[Fact])
     excused: list[Fact] = field(default_factory=list[Fact])
 
@@ -99,6 +100,7 @@ def _category(
             if mine is not None and (method, path) not in theirs.endpoints:
                 extra_operation(comparison, mine)
     category.compared = len(comparison.facts)
+    category.matching = [fact for fact in comparison.facts if fact.same]
     different = [fact for fact in comparison.facts if not fact.same]
     category.differing, category.excused = excuse(different, deviations)
     return category

@@ -93,12 +93,13 @@ def _scored(path: Path, folder: Path, categories: list[str], name: str | None) -
 
 def _hold(result: "Score", path: Path, *, update: bool, partial: bool) -> None:
     """Compares with the ratchet file, or writes it."""
-    from specstack_codegen.score import ratchet
+    from specstack_codegen.score import held, ratchet
 
     try:
         if update:
             ratchet.write(path, result)
-            typer.echo(f"wrote {path}", err=True)
+            held.write(held.beside(path), result)
+            typer.echo(f"wrote {path} and {held.beside(path)}", err=True)
             return
         kept = ratchet.read(path)
     except ratchet.RatchetError as error:

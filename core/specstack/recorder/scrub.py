@@ -17,6 +17,8 @@ _QUERY = re.compile(
     r"(?<=[?&])(?!page|next|continuation)((?:[\w.-]*[_.-])?(?:api_?key|key|token|secret|password|sig(?:nature)?)=)[^&#\s]+",
     re.I,
 )
+# Tokens that are places in a list, or a model's own, and no secrets.
+_HARMLESS = re.compile(r"((next_?)?page|next|continuation|bos|eos|eot|pad|unk|sep|cls|mask)_?token", re.I)
 _SHORTEST = 4
 
 
@@ -37,8 +39,11 @@ class Scrubber:
         if isinstance(value, str):
             return self._text(value)
         if isinstance(value, Mapping):
-            items = cast("Mapping[str, Any]", value).items()
-            return {key: SCRUBBED if is_secret(key, item) else self.clean(item) for key, item in items}
+            members = cast("Mapping[str, Any]", value)
+            return {
+                key: SCRUBBED if _tells(members, key, item) else self.clean(item)
+                for key, item in members.items()
+            }
         if isinstance(value, list | tuple):
             return [self.clean(item) for item in cast("list[Any]", value)]
         return value
@@ -47,3 +52,11 @@ class Scrubber:
         for secret in sorted(self._known, key=len, reverse=True):
             text = text.replace(secret, SCRUBBED)
         return _LOOKS.sub(SCRUBBED, _QUERY.sub(rf"\1{SCRUBBED}", text))
+
+
+def _tells(members: Mapping[str, Any], key: str, value: Any) -> bool:
+    """Whether a member's name says that its text is a secret."""
+    if not is_secret(key, value) or _HARMLESS.fullmatch(key):
+        return False
+    # With a probability beside it, a token is a piece of what a model wrote.
+    return key != "token" or not isinstance(members.get("logprob"), int | float)

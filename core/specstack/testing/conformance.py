@@ -209,10 +209,31 @@ def events_of(text: str, *, sse: bool) -> Iterator[str]:
 
 
 def test_an_unknown_resource_is_refused(server: Server, asked: Asked) -> None:
-    """An id that nobody has is the caller's fault: a documented error, never a failure of the server."""
+    """An id that names neither a resource nor a provider reaches nobody: the error is the resource's own."""
+    _, case = asked
+    assert case.resource is not None
+    missing = server.app.runtime.table(case.resource).resource.not_found
+    reply = server.ask(case, _NONE)
+    assert reply.status_code == getattr(missing, "status", 404), reply.text
+
+
+def test_an_unknown_resource_of_the_provider(server: Server, asked: Asked) -> None:
+    """An id under the provider's own name may be handed to it as it is.
+
+    Who tells which resources it has must refuse one that it does not have, by an error that is the caller's
+    fault. Who does not may take any id, but must not fail over it.
+    """
     provider, case = asked
-    reply = server.ask(case, f"{provider.provider_id}/{_NONE}")
-    assert 400 <= reply.status_code < 500, reply.text
+    assert case.resource is not None
+    resource = server.app.runtime.table(case.resource).resource
+    fields = {case.stream: False} if case.stream else {}
+    reply = server.ask(case, f"{provider.provider_id}/{_NONE}", **fields)
+    refused = 400 <= reply.status_code < 500
+    if resource.discover in provider.spec.capabilities:
+        told = f"{provider.provider_id} has the capability `{resource.discover}`, so it knows its own ids"
+        assert refused, f"{told}, and yet it answers for another: {reply.text}"
+    else:
+        assert refused or reply.status_code == case.operation.reply.status, reply.text
 
 
 def test_several_at_once(server: Server, asked: Asked) -> None:

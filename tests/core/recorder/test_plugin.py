@@ -135,6 +135,60 @@ def test_recorded_once_replayed_ever_after_and_missed(project: Path, far: str) -
     assert KEY not in "".join(texts)
 
 
+WITH_FIXTURES = """
+import asyncio
+
+import pytest
+
+
+def ask(recorder, what):
+    async def live():
+        return what
+
+    return asyncio.run(recorder.calls("mine").call("model", what, live))
+
+
+@pytest.fixture
+def before(recorder):
+    return ask(recorder, "before"), recorder.ids.new("id-")
+
+
+def test_first(recorder, before):
+    assert ask(recorder, "first") == "first" and before[1] != recorder.ids.new("id-")
+
+
+def test_second(recorder, before):
+    assert ask(recorder, "second") == "second"
+"""
+
+
+def test_what_a_tests_fixtures_ask_is_the_tests(project: Path, far: str) -> None:
+    (project / "test_my_provider.py").write_text(WITH_FIXTURES)
+    status, said = run_tests(project, far, "--inference-mode", "record")
+    assert status == 0, said
+    kept = [json.loads(path.read_text()) for path in (project / "kept").rglob("*.json")]
+    name = "test_my_provider.test_"
+    assert {(one["test"].removeprefix(name), one["request"]) for one in kept} == {
+        ("first", "before"),
+        ("first", "first"),
+        ("second", "before"),
+        ("second", "second"),
+    }
+    assert run_tests(project, far)[0] == 0
+
+
+def test_what_is_marked_live_is_not_answered_by_recordings(project: Path, far: str) -> None:
+    path = project / "test_my_provider.py"
+    path.write_text(f"{path.read_text()}\n\n@pytest.mark.live\ndef test_engine():\n    pass\n")
+    status, said = run_tests(project, far, "--strict-markers", "-m", "live")
+    assert status == 0 and "1 passed" in said, said
+    path.write_text(path.read_text().replace("def test_engine():", "def test_engine(client):"))
+    status, said = run_tests(project, far)
+    assert status == 4
+    assert "marked `live`, and yet it uses the fixture `recorder`" in said
+    assert "test_my_provider.py::test_engine" in said
+
+
 def test_a_mode_that_there_is_not(project: Path, far: str) -> None:
     status, said = run_tests(project, far, SPECSTACK_TEST_INFERENCE_MODE="often")
     assert status != 0

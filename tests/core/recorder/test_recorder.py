@@ -254,6 +254,23 @@ def test_what_looks_like_a_secret_is_taken_out(text: str, kept: str) -> None:
     assert Scrubber().clean(kept) == kept
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"token": "Hello", "logprob": -0.5, "bytes": None},
+        {"next_page_token": "p2", "nextPageToken": "p3"},
+        {"eos_token": "</s>", "bos_token": "<s>"},
+    ],
+)
+def test_tokens_that_are_no_secrets_stay(said: dict[str, Any]) -> None:
+    assert Scrubber().clean([said]) == [said]
+
+
+@pytest.mark.parametrize("said", [{"token": "t1234"}, {"access_token": "t1234", "logprob": -1}])
+def test_tokens_that_are_secrets_go(said: dict[str, Any]) -> None:
+    assert "t1234" not in str(Scrubber().clean(said))
+
+
 async def test_verify_names_what_is_wrong(tmp_path: Path) -> None:
     first = recorder("record", tmp_path)
     await ask(first, Engine(), {"q": 1})

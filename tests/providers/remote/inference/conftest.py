@@ -1,10 +1,16 @@
-"""A loopback model server over real sockets, and what a provider is given to call it."""
+"""Other servers, and what a provider is given to call them.
+
+`far` is a loopback server over real sockets that a test scripts. `chat_server` and `embedding_server` are
+llama.cpp's own, which recordings speak for unless --inference-mode says otherwise.
+"""
 
 from __future__ import annotations
 
 import importlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +20,7 @@ from specstack.upstream import UpstreamPool
 from specstack_api.protocols.inference import Inference
 from specstack_server.provider_registry import PROVIDERS
 from specstack_wire import Deps, RequestContext
+from support.llama_server import running
 from support.loopback_upstream import LoopbackUpstream
 from support.storage import no_storage
 
@@ -34,9 +41,15 @@ class FixedClock:
 
 
 @pytest.fixture
-async def deps(tmp_path: Path) -> AsyncIterator[Deps]:
-    pool = UpstreamPool()
-    yield Deps(
+async def pool() -> AsyncIterator[UpstreamPool]:
+    found = UpstreamPool()
+    yield found
+    await found.aclose()
+
+
+@pytest.fixture
+def deps(tmp_path: Path, pool: UpstreamPool) -> Deps:
+    return Deps(
         provider_id="far",
         apis={},
         siblings={},
@@ -47,7 +60,6 @@ async def deps(tmp_path: Path) -> AsyncIterator[Deps]:
         cache_dir=tmp_path,
         kv=no_storage(),
     )
-    await pool.aclose()
 
 
 @pytest.fixture
@@ -56,8 +68,8 @@ def far() -> Iterator[LoopbackUpstream]:
         yield upstream
 
 
-@pytest.fixture
-async def make(deps: Deps) -> AsyncIterator[Make]:
+@asynccontextmanager
+async def builder(deps: Callable[[str], Deps]) -> AsyncIterator[Make]:
     """Builds a started provider from the registry, as the resolver does, and stops it afterwards."""
     started: list[Inference] = []
 
@@ -65,7 +77,7 @@ async def make(deps: Deps) -> AsyncIterator[Make]:
         spec = PROVIDERS["inference", provider_type]
         module, _, name = spec.config.partition(":")
         settings = getattr(importlib.import_module(module), name).model_validate(config)
-        provider: Inference = await importlib.import_module(spec.module).create(settings, deps)
+        provider: Inference = await importlib.import_module(spec.module).create(settings, deps(provider_type))
         await provider.start()
         started.append(provider)
         return provider
@@ -73,6 +85,45 @@ async def make(deps: Deps) -> AsyncIterator[Make]:
     yield build
     for provider in started:
         await provider.stop()
+
+
+@pytest.fixture
+async def make(deps: Deps) -> AsyncIterator[Make]:
+    """Providers of the scripted server."""
+    async with builder(lambda _: deps) as build:
+        yield build
+
+
+@pytest.fixture
+async def make_recorded(deps: Deps, pool: UpstreamPool, recorder: Any) -> AsyncIterator[Make]:
+    """Providers of the recorded server, each with recordings under the name of its type."""
+
+    def of(provider_type: str) -> Deps:
+        name = provider_type.partition("::")[2]
+        if recorder is None:
+            return replace(deps, provider_id=name)
+        return replace(
+            deps,
+            provider_id=name,
+            upstream=lambda settings: recorder.upstream(name, settings, pool.open(settings)),
+        )
+
+    async with builder(of) as build:
+        yield build
+
+
+@pytest.fixture(scope="module")
+def chat_server(inference_mode: str) -> Iterator[str]:
+    """The address of a llama.cpp server that talks."""
+    with running(inference_mode) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def embedding_server(inference_mode: str) -> Iterator[str]:
+    """The address of a llama.cpp server that makes vectors."""
+    with running(inference_mode, embedding=True) as address:
+        yield address
 
 
 @pytest.fixture
