@@ -102,7 +102,8 @@ def main() -> None:
         if target is not None:
             target.stop()
         behind.stop()
-    print(f"idle {series.idle:.1f} MB, after {asked:,} completions {series.after:.1f} MB, rows kept {kept:,}")
+    print(f"idle {series.idle:.1f} MB, after the requests and streams {series.after:.1f} MB")
+    print(f"{asked:,} completions in all, rows kept {kept:,}")
     step = max(1, len(series.points) // 20)
     for passed, mb in series.points[::step]:
         print(f"  {passed / 60:6.1f} min {mb:8.1f} MB")
