@@ -51,12 +51,15 @@ class Burst(Generic[T]):
             self._events = found = list[Event[T]]()
             for part in self.parts:
                 if isinstance(part, bytes):
-                    found += [Event[T](UNREAD, raw, self._type) for raw in _data_of(part)]
+                    found += [Event[T](UNREAD, raw, self._type) for raw in data_of(part)]
                 else:
                     found.append(part)
         return self._events
 
 
-def _data_of(framed: bytes) -> list[bytes]:
+def data_of(part: "bytes | Event[Any]") -> list[bytes]:
+    """The data of the events in a part of a burst."""
+    if not isinstance(part, bytes):
+        return [part.raw]
     start = len(DATA)
-    return [block[start:] for block in framed[: -len(BLOCK_END)].split(BLOCK_END)]
+    return [block[start:] for block in part[: -len(BLOCK_END)].split(BLOCK_END)]

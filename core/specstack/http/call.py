@@ -37,8 +37,8 @@ class Call:
 class Observer:
     """Sees one call. Methods are quick and do not wait; what they raise is logged and changes nothing.
 
-    Subclasses override what they need. `wants_events` says whether `event` is one of it, and is asked when
-    the stream begins: one that nobody wants to see is not slowed.
+    Subclasses override what they need. `wants_events` says whether `event` or `burst` is one of it, and is
+    asked when the stream begins: one that nobody wants to see is not slowed.
     """
 
     __slots__ = ()
@@ -50,6 +50,14 @@ class Observer:
 
     def event(self, event: Event[Any]) -> None:
         """An event of a stream, before it goes out."""
+
+    def burst(self, burst: Burst[Any]) -> None:
+        """Events that go out together: each goes to `event`, unless a subclass overrides this."""
+        for event in burst.events:
+            try:
+                self.event(event)
+            except Exception:
+                _log.exception("an observer failed")
 
     def ended(self) -> None:
         """The call is over, however that came."""
@@ -77,11 +85,11 @@ class Audience:
 
     def listener(self) -> Callable[[Burst[Any]], None] | None:
         """Who sees the events of the stream that begins now; None if nobody does."""
-        listeners: list[Callable[[Event[Any]], None]] = []
+        listeners: list[Callable[[Burst[Any]], None]] = []
         for one in self._observers:
             try:
                 if one.wants_events:
-                    listeners.append(one.event)
+                    listeners.append(one.burst)
             except Exception:
                 _log.exception("an observer failed")
         return _guarded(listeners) if listeners else None
@@ -117,13 +125,12 @@ def audience(observe: Sequence[Observe], call: Call) -> Audience | None:
     return Audience(found) if found else None
 
 
-def _guarded(listeners: list[Callable[[Event[Any]], None]]) -> Callable[[Burst[Any]], None]:
+def _guarded(listeners: list[Callable[[Burst[Any]], None]]) -> Callable[[Burst[Any]], None]:
     def on_events(burst: Burst[Any]) -> None:
         for listen in listeners:
-            for event in burst.events:
-                try:
-                    listen(event)
-                except Exception:
-                    _log.exception("an observer failed")
+            try:
+                listen(burst)
+            except Exception:
+                _log.exception("an observer failed")
 
     return on_events

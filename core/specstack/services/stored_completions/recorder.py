@@ -12,6 +12,7 @@ from pydantic_core import SchemaValidator, core_schema, from_json, to_json
 from specstack.http.call import Call, Observe, Observer
 from specstack.services.stored_completions.chunks import Assembly, Json
 from specstack_wire import SHARED, Clock, Event, Ids, Owned, Payload, RequestContext, Scope, given
+from specstack_wire.event import Burst, data_of
 
 SLICE = 0.002
 """Seconds that reading replies may hold up the event loop at a time."""
@@ -22,7 +23,7 @@ ROW = 1024
 LONGEST_ID = 512
 """Characters of an id that can be looked up."""
 _EVENT = 64
-"""Bytes that an event takes besides its data, about."""
+"""Bytes that an event, or several in one piece, take besides their data, about."""
 _LARGEST = 2**63
 _OF_REPLY = core_schema.typed_dict_field(core_schema.any_schema(), required=False)
 _HEAD = SchemaValidator(
@@ -36,13 +37,13 @@ _LONGEST_NAME = 255
 
 
 class Kept(NamedTuple):
-    """An answered call: whose it is, what was asked, the reply's bytes or those of its chunks."""
+    """An answered call: whose it is, what was asked, the reply's bytes or its chunks as they went out."""
 
     scope: Scope
     model: str
     metadata: Any
     request: bytes
-    reply: bytes | list[bytes]
+    reply: bytes | list[bytes | Event[Any]]
 
 
 def scope_of(ctx: RequestContext) -> Scope:
@@ -81,7 +82,7 @@ class _Watch(Observer):
         self._keep = keep
         self._when = when
         self._most = most
-        self._events: list[bytes] | None = None
+        self._events: list[bytes | Event[Any]] | None = None
         self._size = 0
 
     def _wanted(self) -> bool:
@@ -100,19 +101,19 @@ class _Watch(Observer):
             raw = reply.raw
             self._hand_over(raw, len(raw))
 
-    def event(self, event: Event[Any]) -> None:
+    def burst(self, burst: Burst[Any]) -> None:
         events = self._events
         if events is not None and self._size <= self._most:
-            raw = event.raw
-            self._size += len(raw) + _EVENT
-            events.append(raw)
+            for part in burst.parts:
+                self._size += len(part if isinstance(part, bytes) else part.raw) + _EVENT
+                events.append(part)
 
     def ended(self) -> None:
         # The model has not said all of it: nobody could tell from what was kept that the rest is missing.
         if self._events is not None and self._call.whole:
             self._hand_over(self._events, self._size)
 
-    def _hand_over(self, reply: bytes | list[bytes], size: int) -> None:
+    def _hand_over(self, reply: bytes | list[bytes | Event[Any]], size: int) -> None:
         call = self._call
         request = call.request
         assert request is not None
@@ -147,7 +148,8 @@ class RowReader:
 
     async def _put_together(self, kept: Kept) -> Owned | None:
         whole = Assembly()
-        events = cast("list[bytes]", kept.reply)
+        parts = cast("list[bytes | Event[Any]]", kept.reply)
+        events = [data for part in parts for data in data_of(part)]
         begun = time.perf_counter()
         for at in range(0, len(events), _LOOK):
             if at and time.perf_counter() - begun > SLICE:
