@@ -1,9 +1,11 @@
 """What keeping chat completions costs: CPU of a request with the inference store and without it.
 
 Calls go through the generated endpoint in this process, to a handler whose reply is there already, so that
-the store is most of what differs. All threads count, and so does writing the last row. On a quiet machine:
+the store is most of what differs. All threads count, and so does writing the last row. They come at the rate of
+a busy server and not as fast as the endpoint can: that would leave the writer no interpreter to run in, and
+measure a queue that grows out of the processor's caches. On a quiet machine:
 
-    python bench/inference_store.py [--requests 20000] [--rounds 5] [--chunks 40]
+    python bench/inference_store.py [--requests 20000] [--rounds 5] [--chunks 40] [--rate 5000]
 """
 
 import argparse
@@ -33,6 +35,8 @@ from specstack_wire import Event, Payload, Stream
 from specstack_wire.payload import UNREAD
 
 MODES = ("off", "requested", "all")
+BURST = 16
+"""Requests that come at once."""
 TEXT = "The quick brown fox jumps over the lazy dog. " * 10
 MESSAGES = [{"role": "system", "content": TEXT}, {"role": "user", "content": TEXT}]
 
@@ -93,8 +97,8 @@ def streaming(count: int, many: int) -> Handler:
     return handler
 
 
-async def measure(mode: str, count: int, handler: Handler, body: bytes, folder: str) -> float:
-    """Microseconds of CPU per request."""
+async def measure(mode: str, count: int, handler: Handler, body: bytes, folder: str, rate: float) -> float:
+    """Microseconds of CPU per request, at so many requests a second."""
     config: dict[str, Any] = {
         "version": 2,
         "distro_name": "bench",
@@ -145,10 +149,13 @@ async def measure(mode: str, count: int, handler: Handler, body: bytes, folder: 
     gc.collect()
     gc.freeze()
     begun = time.process_time()
+    loop = asyncio.get_running_loop()
+    due = loop.time()
     for number in range(count - 100):
         await one()
-        if number % 20 == 19:
-            await asyncio.sleep(0)
+        if number % BURST == BURST - 1:
+            due = max(due + BURST / rate, loop.time())
+            await asyncio.sleep(due - loop.time())
     await keeper.settled(60)
     used = time.process_time() - begun
     kept = keeper.counts.written
@@ -162,21 +169,23 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=20000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--chunks", type=int, default=40)
+    parser.add_argument("--rate", type=float, default=5000, help="requests per second; streams a tenth")
     given = parser.parse_args()
-    kinds: dict[str, tuple[Callable[[int], Handler], int, bytes]] = {
-        "whole": (replying, given.requests, request(False)),
+    kinds: dict[str, tuple[Callable[[int], Handler], int, bytes, float]] = {
+        "whole": (replying, given.requests, request(False), given.rate),
         f"stream of {given.chunks} chunks": (
             lambda count: streaming(count, given.chunks),
             max(given.requests // 10, 200),
             request(True),
+            given.rate / 10,
         ),
     }
     with tempfile.TemporaryDirectory() as folder:
-        for kind, (make, count, body) in kinds.items():
+        for kind, (make, count, body, rate) in kinds.items():
             found: dict[str, list[float]] = {mode: [] for mode in MODES}
             for _ in range(given.rounds):
                 for mode in MODES:
-                    found[mode].append(asyncio.run(measure(mode, count, make(count), body, folder)))
+                    found[mode].append(asyncio.run(measure(mode, count, make(count), body, folder, rate)))
                 for file in Path(folder).iterdir():
                     file.unlink()
             least = {mode: min(values) for mode, values in found.items()}

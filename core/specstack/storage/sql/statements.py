@@ -50,13 +50,14 @@ def condition(
     return and_(*parts)
 
 
-def insertion(table: Table, dialect: str, names: Sequence[str]) -> str:
-    """The statement for new rows, with places for tenant, owner and the columns `names`, in that order."""
+def insertion(table: Table, dialect: str, names: Sequence[str], many: int) -> str:
+    """The statement for `many` new rows: places for tenant, owner and the columns `names`, in that order."""
     make = (sqlite if dialect == "sqlite" else psycopg).dialect
     statement = table.insert().inline().values(dict.fromkeys((*SCOPE, *names)))
     compiled = statement.compile(dialect=make(paramstyle="qmark" if dialect == "sqlite" else "format"))
     assert compiled.positiontup == [*SCOPE, *names], compiled.positiontup
-    return str(compiled)
+    head, values, row = str(compiled).rpartition(" VALUES ")
+    return head + values + ", ".join([row] * many)
 
 
 def assigned(one: Any, dialect: str, value: Any) -> Any:

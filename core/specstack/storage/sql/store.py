@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from specstack.descriptors import SqlTable
@@ -80,6 +81,10 @@ class Tables:
         return self._tables[name]
 
 
+TOGETHER = (64, 8, 1)
+"""Rows in one statement: after each, its thread waits for the interpreter, which a busy loop seldom lets go."""
+
+
 class _Table:
     """One table: what is done to it, as work for a connection."""
 
@@ -93,7 +98,8 @@ class _Table:
         written = [one for one in self._columns if not one.info["auto"]]
         self._filler = Filler(written)
         self._batches = Batches(written)
-        self._insertion = statements.insertion(table, dialect, [one.name for one in written])
+        names = [one.name for one in written]
+        self._insertions = [(many, statements.insertion(table, dialect, names, many)) for many in TOGETHER]
 
     def insert(self, rows: Sequence[Owned]) -> Work[None]:
         scopes = [row.scope for row in rows]
@@ -110,8 +116,12 @@ class _Table:
             values = list(zip(tenants, owners, *columns, strict=True))
 
         def work(db: "Connection") -> None:
+            at = 0
             # Past SQLAlchemy's handling of each value: they are in the drivers' form already.
-            db.exec_driver_sql(self._insertion, values)
+            for many, statement in self._insertions:
+                while len(values) - at >= many:
+                    db.exec_driver_sql(statement, tuple(chain.from_iterable(values[at : at + many])))
+                    at += many
 
         return work
 
