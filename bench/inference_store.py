@@ -1,8 +1,8 @@
 """What keeping chat completions costs: CPU of a request with the inference store and without it.
 
 Calls go through the generated endpoint in this process, to a handler whose reply is there already, so that
-the store is most of what differs. All threads count, and so does writing the last row. They come at the rate of
-a busy server and not as fast as the endpoint can: that would leave the writer no interpreter to run in, and
+the store is most of what differs. All threads count, and so does writing the last row. Calls come at the rate
+of a busy server, not as fast as the endpoint can: that would leave the writer no interpreter to run in, and
 measure a queue that grows out of the processor's caches. On a quiet machine:
 
     python bench/inference_store.py [--requests 20000] [--rounds 5] [--chunks 40] [--rate 5000]

@@ -82,7 +82,7 @@ class Tables:
 
 
 TOGETHER = (64, 8, 1)
-"""Rows in one statement: after each, its thread waits for the interpreter, which a busy loop seldom lets go."""
+"""Rows in one statement: after each, the thread waits for the interpreter, which a busy loop seldom frees."""
 
 
 class _Table:
