@@ -49,7 +49,7 @@ SERVER = GeneratedServer(
     errors="specstack_api.errors",
     openapi="specstack_api",
     package="specstack",
-    generator="40954e3936756d2eb68d764891fefcb257f21226308ea55ddf00cbd21114ea75",
+    generator="ced46cae64a1549166250fff32869045ed6d3639cf4153ed43c55c25dc98efcc",
     sql_tables=(
         SqlTable(
             name="chat_completions",

@@ -11,12 +11,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from specstack_codegen.score.comparison import KINDS, Comparison, Fact
 from specstack_codegen.score.document import Document
 from specstack_codegen.score.endpoints import compare
-from specstack_codegen.score.ratchet import RatchetError
+from specstack_codegen.score.ratchet import RatchetError, read
 from specstack_codegen.score.score import Score
 from specstack_codegen.source import Position
 
@@ -72,19 +72,6 @@ def _held(matching: Iterable[Fact], differing: Iterable[Fact]) -> Held:
 def beside(ratchet: Path) -> Path:
     """The file that goes with a ratchet file."""
     return ratchet.with_suffix(".facts.json")
-
-
-def read(path: Path) -> dict[str, dict[str, Held]]:
-    """The file's references by name; none where there is no file yet. Raises RatchetError."""
-    if not path.exists():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RatchetError(f"{path} cannot be read: {error}") from error
-    if not isinstance(value, dict):
-        raise RatchetError(f"{path} does not hold what it should; remove it and write it anew with --update")
-    return cast("dict[str, dict[str, Held]]", value)
 
 
 def write(path: Path, score: Score) -> None:

@@ -22,7 +22,10 @@ class RatchetError(Exception):
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The file's references by name; none where there is no file yet. Raises RatchetError."""
+    """The references by name that a file of this module or of `held` has; none where there is no file yet.
+
+    Raises RatchetError.
+    """
     if not path.exists():
         return {}
     try:

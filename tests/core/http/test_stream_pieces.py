@@ -9,6 +9,7 @@ from specstack.descriptors import StreamSpec
 from specstack.http.errors import ErrorReply
 from specstack.http.reply import Framer, send_stream
 from specstack_wire import ApiModel, Event, Stream, UpstreamBroken
+from specstack_wire.event import Burst
 
 
 class Chunk(ApiModel):
@@ -41,7 +42,9 @@ class Client:
         def failed(exc: Exception) -> ErrorReply:
             return ErrorReply(502, b'{"error":1}')
 
-        see = lambda burst: self.seen.extend(event.body.n for event in burst.events)  # noqa: E731
+        def see(burst: Burst) -> None:
+            self.seen.extend(event.body.n for event in burst.events)
+
         await send_stream(self.send, stream, FRAMER, [], lambda: None, failed, see)
 
 
