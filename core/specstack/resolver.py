@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from specstack.config import ConfiguredProvider, load_reference
 from specstack.conformance import faults_of
 from specstack.descriptors import ApiEntry, ProviderSpec
+from specstack.foreign import is_failure
 from specstack.order import describe
 from specstack.startup import StartupError
 from specstack.upstream import UpstreamPool
@@ -140,7 +141,9 @@ async def stop(running: Running, limit: float = STOP_LIMIT) -> None:
             await running.provider.stop()
     except TimeoutError:
         _log.warning("%s did not stop within %g s", name, limit)
-    except Exception:
+    except BaseException as error:
+        if not is_failure(error):
+            raise
         _log.exception("%s failed to stop", name)
 
 
@@ -172,7 +175,9 @@ async def _step(one: ConfiguredProvider, what: str, waiting: Awaitable[T], limit
         raise StartupError(message) from None
     except ImportError as error:
         raise _missing(one, error) from None
-    except Exception as error:
+    except BaseException as error:
+        if not is_failure(error):
+            raise
         raise _failed(one, what, error) from error
 
 
@@ -190,7 +195,7 @@ def _missing(one: ConfiguredProvider, error: ImportError) -> StartupError:
     return StartupError(f"{one.where}: provider {spec.provider_type} {needs}")
 
 
-def _failed(one: ConfiguredProvider, what: str, error: Exception) -> StartupError:
+def _failed(one: ConfiguredProvider, what: str, error: BaseException) -> StartupError:
     if isinstance(error, StartupError):
         return error
     _log.debug("%s failed to %s", describe(one), what, exc_info=error)

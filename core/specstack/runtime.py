@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, cast, runtime_checkable
 from specstack.config import ConfiguredProvider, RunConfig, load_reference
 from specstack.core_services import make_service
 from specstack.descriptors import ApiEntry, GeneratedServer, Operation
+from specstack.foreign import is_failure
 from specstack.order import apis_behind, start_order, table_spec
 from specstack.resolver import Running, Supplies, start, stop
 from specstack.routing import Member, RoutingTable
@@ -249,11 +250,16 @@ class Runtime:
 async def _health(one: Running, limit: float) -> Health:
     try:
         async with asyncio.timeout(limit):
-            return await one.provider.health()
+            said: object = await one.provider.health()
     except TimeoutError:
         return Health("error", f"did not answer within {limit:g} s")
     except ApiError as error:
         return Health("error", error.message)
-    except Exception as error:
+    except BaseException as error:
+        if not is_failure(error):
+            raise
         _log.warning("health of provider %s: %s", one.configured.provider_id, error)
         return Health("error", f"{type(error).__name__}: {error}")
+    if isinstance(said, Health):
+        return said
+    return Health("error", f"its health() returned {type(said).__name__}, not a Health")

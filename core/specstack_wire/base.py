@@ -39,6 +39,8 @@ class ApiModel(BaseModel):
         validate_by_alias=True,
         serialize_by_alias=True,
         protected_namespaces=(),
+        # What somebody sent may be secret, and the text of an error is logged.
+        hide_input_in_errors=True,
     )
 
 

@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter
 
 T = TypeVar("T")
 
@@ -16,7 +16,7 @@ class Codec(Generic[T]):
     def __init__(self, type_: Any) -> None:
         model = _as_model(type_)
         if model is None:
-            adapter: TypeAdapter[Any] = TypeAdapter(type_)
+            adapter = _adapter(type_)
             validator, serializer = adapter.validator, adapter.serializer
         else:
             model.model_rebuild()
@@ -24,6 +24,13 @@ class Codec(Generic[T]):
         self.decode = validator.validate_json
         self.encode = serializer.to_json
         self.from_strings = validator.validate_strings
+
+
+def _adapter(type_: Any) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(type_, config=ConfigDict(hide_input_in_errors=True))
+    except PydanticUserError:
+        return TypeAdapter(type_)  # of a type that brings its own config
 
 
 def _as_model(type_: Any) -> type[BaseModel] | None:

@@ -4,10 +4,12 @@ from functools import cache
 from typing import Any, Generic, Self, cast
 
 from pydantic import BaseModel
+from pydantic_core import from_json, to_json
 from typing_extensions import TypeVar
 
 from specstack_wire.base import ApiModel
 from specstack_wire.codec import codec_of, encode
+from specstack_wire.errors import UpstreamBroken
 from specstack_wire.splice import splice_string
 
 T = TypeVar("T")
@@ -73,11 +75,13 @@ class Payload(Generic[T]):
 
         Bytes are spliced when the field stands in them exactly once at the top level; otherwise
         the model is changed and serialised again, so that of duplicate keys the last wins for
-        every reader. A payload that lacks the field is returned as it is.
+        every reader. A payload that lacks the field is returned as it is. Bytes that nobody has read need
+        not fit the type; raises UpstreamBroken when they are no JSON.
         """
         raw = None if self._raw is None else splice_string(self._raw, field, value)
-        if raw is not None and self._body is UNREAD:
-            return self._copy(UNREAD, raw)
+        if self._body is UNREAD:
+            changed = _respelled(cast(bytes, self._raw), field, value) if raw is None else raw
+            return self if changed is None else self._copy(UNREAD, changed)
         body = _with_field(self.body, field, value)
         return self if body is None else self._copy(body, raw)
 
@@ -141,6 +145,17 @@ class _Unread:
 
 
 UNREAD: Any = _Unread()
+
+
+def _respelled(raw: bytes, field: str, value: str) -> bytes | None:
+    """JSON with a field changed that cannot be spliced, or None when it has no such field."""
+    try:
+        found = from_json(raw, allow_inf_nan=False, cache_strings="keys")
+    except ValueError:
+        raise UpstreamBroken("it sent broken JSON") from None
+    if not isinstance(found, dict) or field not in found:
+        return None
+    return to_json({**cast(dict[str, Any], found), field: value})
 
 
 def _with_field(body: Any, field: str, value: str) -> Any:

@@ -4,6 +4,8 @@ import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from pydantic_core import from_json
+
 from specstack_wire.errors import UpstreamBroken, UpstreamError
 from specstack_wire.event import BLOCK_END, DATA, Burst, Event
 from specstack_wire.payload import UNREAD
@@ -17,9 +19,9 @@ _ERROR = (b'{"error":', b'{"error" :', b'{ "error":')
 
 
 def parse_sse(block: bytes) -> tuple[str | None, bytes | None]:
-    """Event name and data of one SSE block; data is None for a block without any (a comment)."""
+    """Event name and data of one SSE block; data is None for a block without any (a comment, say)."""
     if block.startswith(DATA) and _LF not in block and _CR not in block:
-        return None, block[len(DATA) :]
+        return None, block[len(DATA) :] or None
     name: str | None = None
     data: list[bytes] = []
     for line in _LINE.split(block):
@@ -29,7 +31,17 @@ def parse_sse(block: bytes) -> tuple[str | None, bytes | None]:
             data.append(value)
         elif field == b"event":
             name = value.decode("utf-8", "replace")
-    return name, b"\n".join(data) if data else None
+    return name, b"\n".join(data) or None
+
+
+def tells_error(data: bytes) -> bool:
+    """Whether the JSON of an upstream begins with an error object, whatever its status says."""
+    if not data.startswith(_ERROR):
+        return False
+    try:
+        return from_json(data)["error"] is not None
+    except ValueError:
+        return True
 
 
 class Relay:
@@ -108,13 +120,19 @@ class Relay:
             return
         if data == self._end:
             self.over = self.done = True
-        elif name == "error" or data.startswith(_ERROR):
-            told = "the upstream reported an error in the middle of its stream"
-            self.failure = UpstreamBroken(told, raw=data)
-            self.over = True
+        elif name == "error" or tells_error(data):
+            self._fail(UpstreamBroken("the upstream reported an error in the middle of its stream", raw=data))
         else:
             self._ask(data)
-            parts.append(self._changed(data, name))
+            try:
+                parts.append(self._changed(data, name))
+            except UpstreamBroken as error:
+                self._fail(error)
+
+    def _fail(self, failure: UpstreamBroken) -> None:
+        """Ends the stream; what came before goes out first."""
+        self.failure = failure
+        self.over = True
 
     def _ask(self, data: bytes) -> None:
         if not self.done and self._complete is not None:

@@ -11,7 +11,7 @@ import pytest
 
 from core.http.kit import live
 from core.http1.raw import Conversation, Script, raw
-from specstack.assembly import SERVER, build
+from specstack.assembly import SERVER, VALIDATING, build
 from specstack.config import load_config
 from specstack.serving import guarded
 
@@ -39,7 +39,9 @@ def event(text: str = "word", finish: str | None = None) -> bytes:
 
 
 @asynccontextmanager
-async def gateway(script: Script, tmp_path: Path) -> AsyncIterator[tuple[int, list[bytes]]]:
+async def gateway(
+    script: Script, tmp_path: Path, validating: bool = VALIDATING
+) -> AsyncIterator[tuple[int, list[bytes]]]:
     """The port of a server before a model server that follows the script for chats."""
 
     async def speak(it: Conversation) -> None:
@@ -55,7 +57,7 @@ async def gateway(script: Script, tmp_path: Path) -> AsyncIterator[tuple[int, li
     async with raw(speak) as far:
         config = tmp_path / "config.yaml"
         config.write_text(CONFIG.format(port=far.port))
-        app = build(load_config(config, SERVER))
+        app = build(load_config(config, SERVER), validating=validating)
         await app.start()
         try:
             async with live(guarded(app, "127.0.0.1"), lifespan="off") as port:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -213,10 +214,12 @@ async def test_a_capability_that_the_protocol_does_not_have() -> None:
         (ValueError("base_url must be\na whole URL"), "base_url must be a whole URL"),
         (KeyError("x"), "KeyError: 'x'"),
         (RuntimeError(), "RuntimeError"),
+        (asyncio.CancelledError(), "CancelledError: CancelledError"),
+        (SystemExit(3), "SystemExit: 3"),
     ],
 )
 @pytest.mark.parametrize("when", ["create", "start"])
-async def test_a_failure_is_one_line_and_stops_what_ran(error: Exception, reason: str, when: str) -> None:
+async def test_a_failure_is_one_line_and_stops_what_ran(error: BaseException, reason: str, when: str) -> None:
     class Failing(toy.Toy):
         async def start(self) -> None:
             raise error
@@ -254,15 +257,17 @@ async def test_a_provider_that_does_not_get_ready(monkeypatch: pytest.MonkeyPatc
 async def test_a_provider_that_does_not_stop_holds_nobody_up(caplog: pytest.LogCaptureFixture) -> None:
     class Stuck(toy.Toy):
         async def stop(self) -> None:
-            if self.deps.provider_id == "two":
-                raise RuntimeError("jammed")
+            if self.deps.provider_id != "one":
+                raise {"two": RuntimeError, "three": asyncio.CancelledError, "four": SystemExit}[
+                    self.deps.provider_id
+                ]
             await asyncio.sleep(60)
 
     async def stuck(config: toy.Config, deps: Deps) -> Any:
         return Stuck(config, deps)
 
     toy.module("toy_provider", stuck)
-    text = config({"alone": ["one a default: true", "two a"]})
+    text = config({"alone": ["one a default: true", "two a", "three a", "four a"]})
     found = await started([toy.spec("alone", "a")], text)
     with caplog.at_level(logging.WARNING):
         for running in found.running:
@@ -270,6 +275,8 @@ async def test_a_provider_that_does_not_stop_holds_nobody_up(caplog: pytest.LogC
     assert [one.message for one in caplog.records] == [
         "provider 'one' (a) did not stop within 0.1 s",
         "provider 'two' (a) failed to stop",
+        "provider 'three' (a) failed to stop",
+        "provider 'four' (a) failed to stop",
     ]
 
 
@@ -300,11 +307,15 @@ async def test_no_default_provider() -> None:
 
 async def test_health_is_asked_in_parallel_and_honest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "HEALTH_LIMIT", 0.2)
-    text = config({"routed": ["a r", "b r config: {mood: slow}", "c r config: {mood: broken}"]})
+    text = config({"routed": ["a r", "b r config: {mood: slow}", "c r config: {mood: broken}", "d r", "e r"]})
     found = await started([toy.spec("routed", "r")], text)
+    monkeypatch.setattr(found.running[3].provider, "health", AsyncMock(return_value=None))
+    monkeypatch.setattr(found.running[4].provider, "health", AsyncMock(side_effect=asyncio.CancelledError))
     states = {one.configured.provider_id: health for one, health in await found.health(found.running)}
     assert {name: (one.status, one.message) for name, one in states.items()} == {
         "a": ("ok", ""),
         "b": ("error", "did not answer within 0.2 s"),
         "c": ("error", "RuntimeError: lost a wheel"),
+        "d": ("error", "its health() returned NoneType, not a Health"),
+        "e": ("error", "CancelledError: "),
     }

@@ -16,12 +16,16 @@ _MOST_PREFIXES = 64
 
 
 class RequestHead:
-    """Writes the heads of requests to one server. `absolute` is the form that proxies want."""
+    """Writes the heads of requests to one server. `absolute` is the form that proxies want.
 
-    __slots__ = ("_base", "_fixed", "_host", "_prefixes")
+    The query of the server's URL, such as a version of its API, goes with every request.
+    """
+
+    __slots__ = ("_base", "_fixed", "_host", "_prefixes", "_query")
 
     def __init__(self, base: SplitResult, headers: Mapping[str, str], absolute: str = "") -> None:
         self._base = absolute + _path(base.path.rstrip("/")) + "/"
+        self._query = _path(base.query)
         self._fixed = {name.lower(): value for name, value in headers.items()}
         self._host = self._fixed.pop("host", None) or host_of(base)
         if base.username is not None and "authorization" not in self._fixed:
@@ -55,7 +59,10 @@ class RequestHead:
         return lines + (b"content-length: 0\r\n\r\n" if method in _WITH_BODIES else b"\r\n")
 
     def _line(self, method: str, path: str) -> bytes:
-        return f"{method} {self._base}{_path(path.lstrip('/'))} HTTP/1.1\r\nhost: {self._host}\r\n".encode()
+        target = self._base + _path(path.lstrip("/"))
+        if self._query:
+            target += ("&" if "?" in target else "?") + self._query
+        return f"{method} {target} HTTP/1.1\r\nhost: {self._host}\r\n".encode()
 
     def _standard(self, kind: tuple[str, str, bool, bool]) -> dict[str, str]:
         """The headers of a kind of call when it brings none itself."""

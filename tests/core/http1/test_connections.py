@@ -185,6 +185,20 @@ async def test_what_a_request_looks_like() -> None:
             assert b"content-length: 0" in server.seen[2]
 
 
+async def test_the_query_of_the_servers_url_goes_with_every_request() -> None:
+    async with (
+        raw(answering(OK)) as server,
+        talking(server, path="/v1/?api-version=3&x=a b") as upstream,
+    ):
+        await upstream.request(ctx(), "GET", "models")
+        await upstream.request(ctx(), "GET", "models?limit=2")
+        lines = [said.partition(b" HTTP/1.1")[0] for said in server.seen]
+        assert lines == [
+            b"GET /v1/models?api-version=3&x=a%20b",
+            b"GET /v1/models?limit=2&api-version=3&x=a%20b",
+        ]
+
+
 @pytest.mark.parametrize(
     "headers", [{"content-length": "9"}, {"Transfer-Encoding": "chunked"}, {"host": "x"}]
 )

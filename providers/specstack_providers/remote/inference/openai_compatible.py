@@ -40,11 +40,13 @@ from specstack_wire import (
     Request,
     RequestContext,
     Stream,
+    UpstreamBroken,
     UpstreamError,
     UpstreamReply,
     UpstreamSettings,
     UpstreamStream,
     given,
+    tells_error,
 )
 
 T = TypeVar("T")
@@ -196,6 +198,8 @@ class OpenAICompatible(Inference):
         body = reply.body.strip()
         if not body or body[0] not in opens or body[-1] not in b"}]":
             raise self._errors.invalid("something else than a JSON object")
+        if tells_error(body):
+            raise self._errors.failed(UpstreamBroken("it sent an error as a success", raw=body))
         return body
 
     def _parsed(self, body: bytes) -> Any:
