@@ -62,7 +62,7 @@ class Binding:
             self.has_files = MULTIPART in op.body.media
             self.body = _body_reader(op.body, self)
 
-    def failure(self, exc: Exception, call: Call) -> ErrorReply:
+    def failure(self, exc: BaseException, call: Call) -> ErrorReply:
         """The reply to a call that failed, noted there; what clients must not see is logged here."""
         request_id = call.ctx.request_id
         call.error = self.errors.explain(exc, request_id, self.operation)

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from specstack.descriptors import Operation
+from specstack.foreign import is_failure
 from specstack.http.binding import Binding
 from specstack.http.call import Audience, Call, audience
 from specstack.http.context import context_of, read_provider_data, request_id_of
@@ -112,9 +113,11 @@ class Endpoint:
                 await self._send(call, bound, reply, send, watch, seen)
         except ClientGone:
             return
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             if watch is None or watch.reason is None:
-                raise
+                if not is_failure(error):
+                    raise
+                await self._fail(error, call, bound, send, watch)
         except Exception as exc:
             await self._fail(exc, call, bound, send, watch)
         finally:
@@ -128,7 +131,7 @@ class Endpoint:
                 await send_failure(send, bound.failure(bound.errors.timed_out(), call), call)
 
     async def _fail(
-        self, exc: Exception, call: Call, bound: Binding, send: Send, watch: Watch | None
+        self, exc: BaseException, call: Call, bound: Binding, send: Send, watch: Watch | None
     ) -> None:
         if watch is not None and watch.reason is not None:
             return
@@ -153,7 +156,7 @@ class Endpoint:
                 await stream.aclose()
                 raise TypeError(f"{self.op.id} returned a stream, but its spec has no x-stream")
 
-            def failed(exc: Exception) -> ErrorReply:
+            def failed(exc: BaseException) -> ErrorReply:
                 return bound.failure(exc, call)
 
             on_events = None if seen is None else seen.listener()

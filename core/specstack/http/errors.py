@@ -87,7 +87,7 @@ class ErrorTable:
             raise ValueError(f"unknown error envelope {name!r}; errors.yaml has {known}")
         return found
 
-    def explain(self, exc: Exception, request_id: str, where: str) -> ApiError:
+    def explain(self, exc: BaseException, request_id: str, where: str) -> ApiError:
         """The error a client may see for an exception. What is not meant for clients is logged and hidden."""
         if isinstance(exc, ApiError):
             if exc.status >= 500:

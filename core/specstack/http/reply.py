@@ -10,6 +10,7 @@ from urllib.parse import quote
 from pydantic_core import from_json, to_json
 
 from specstack.descriptors import StreamSpec
+from specstack.foreign import is_failure
 from specstack.http.errors import ErrorReply
 from specstack_wire import Binary, Event, Stream
 from specstack_wire.event import Burst
@@ -153,7 +154,7 @@ async def send_stream(
     framer: Framer,
     headers: list[Header],
     on_start: Callable[[], None],
-    failed: Callable[[Exception], ErrorReply],
+    failed: Callable[[BaseException], ErrorReply],
     on_events: Callable[[Burst[Any]], None] | None = None,
 ) -> None:
     """A stream of events, sent as they come, in one piece what came together; closes the stream in any case.
@@ -185,8 +186,8 @@ async def send_stream(
             if not burst.last:  # the end is here already and goes along
                 ready, piece = piece, b""
                 await send({"type": "http.response.body", "body": ready, "more_body": True})
-    except Exception as exc:
-        if not head.started:
+    except (Exception, asyncio.CancelledError) as exc:
+        if not head.started or not is_failure(exc):
             raise
         last = framer.error(failed(exc).body)
     finally:

@@ -248,3 +248,33 @@ async def test_a_cancellation_from_outside_goes_through():
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
+
+
+async def cancelled_itself() -> None:
+    task = asyncio.create_task(asyncio.sleep(60))
+    await asyncio.sleep(0)
+    task.cancel()
+    await task
+
+
+async def test_a_handler_that_lets_a_cancellation_of_its_own_out_is_500_in_the_envelope():
+    async def handler(ctx, request):
+        await cancelled_itself()
+
+    async with client_of(app_with(asking(), handler)) as client:
+        reply = await client.post("/v1/asks", json={"subject": "a"})
+    assert (reply.status_code, reply.json()["error"]["code"]) == (500, "internal")
+
+
+async def test_a_stream_that_lets_a_cancellation_of_its_own_out_ends_with_an_error_event():
+    async def source():
+        yield Answer(id="1", text="x")
+        await cancelled_itself()
+
+    async def handler(ctx, request):
+        return Stream.of(source())
+
+    async with client_of(app_with(streaming(), handler)) as client:
+        reply = await client.post("/v1/asks", json={"subject": "a"})
+    first, last = reply.text.strip().split("\n\n")
+    assert '"id":"1"' in first and "error" in last and "[DONE]" not in reply.text
