@@ -7,6 +7,7 @@ own, where the app lives; only whole messages cross over.
 import asyncio
 import atexit
 import contextlib
+import os
 import threading
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, MutableMapping
@@ -271,15 +272,16 @@ class _LoopThread:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended: Future[None] | None = None
+        self._process = os.getpid()
         self.transport = AsyncTransport(app)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`, done in the loop."""
-        loop = self._running()
-        if threading.current_thread() is self._thread:
+        """The result of `work`, done in the loop. Raises RuntimeError where that does not run."""
+        try:
+            future = asyncio.run_coroutine_threadsafe(work, self._open())
+        except BaseException:
             work.close()
-            raise RuntimeError("called from inside the server itself, which would wait for itself for ever")
-        future = asyncio.run_coroutine_threadsafe(work, loop)
+            raise
         try:
             return future.result()
         except BaseException:
@@ -294,6 +296,8 @@ class _LoopThread:
 
     def end(self) -> None:
         """Have the app stop, then the loop and its thread, without waiting for it."""
+        if self._forked():
+            return
         with self._lock:
             loop = self._loop
             if loop is None or self._ended is not None:
@@ -304,17 +308,32 @@ class _LoopThread:
     def join(self) -> None:
         """Wait until what `end` asked for is done. Raises what the app's stop raised."""
         thread, ended = self._thread, self._ended
-        if thread is None or ended is None or threading.current_thread() is thread:
+        if thread is None or ended is None or threading.current_thread() is thread or self._forked():
             return
         try:
             ended.result()
         finally:
             thread.join()
 
+    def _forked(self) -> bool:
+        """Whether this is a copy in another process, where the thread does not run."""
+        return self._thread is not None and self._process != os.getpid()
+
+    def _open(self) -> asyncio.AbstractEventLoop:
+        if self._forked():
+            raise RuntimeError("this client was in use before the fork; make a new one in the child process")
+        loop = self._running()
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("called from inside the server itself, which would wait for itself for ever")
+        if self._ended is not None:
+            raise RuntimeError("this client is closed")
+        return loop
+
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
                 ready = threading.Event()
+                self._process = os.getpid()
                 self._thread = threading.Thread(
                     target=self._main, args=(ready,), name="specstack", daemon=True
                 )
