@@ -7,6 +7,7 @@ import zlib
 import pytest
 
 from core.http1.raw import OK, Conversation, answering, ctx, once, raw, talking
+from specstack.http1 import coding
 from specstack_wire import UpstreamBroken, UpstreamTimeout
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -198,6 +199,20 @@ async def test_compression_that_cannot_be_undone(coding: str, data: bytes) -> No
         with pytest.raises(UpstreamBroken, match=r"compressed|ended before"):
             await upstream.request(ctx(), "GET", "x")
         with pytest.raises(UpstreamBroken, match=r"compressed|ended before"):
+            await (await upstream.stream(ctx(), "GET", "x")).read()
+
+
+@pytest.mark.parametrize("size", [1000, 1001])
+async def test_a_small_reply_does_not_unfold_to_any_size(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coding, "LARGEST", 1000)
+    reply = compressed("gzip", gzip.compress(b"x" * 600) + gzip.compress(b"x" * (size - 600)))
+    async with raw(answering(reply)) as server, talking(server) as upstream:
+        if size == 1000:
+            assert len((await upstream.request(ctx(), "GET", "x")).body) == size
+            return
+        with pytest.raises(UpstreamBroken, match="larger than"):
+            await upstream.request(ctx(), "GET", "x")
+        with pytest.raises(UpstreamBroken, match="larger than"):
             await (await upstream.stream(ctx(), "GET", "x")).read()
 
 
