@@ -7,10 +7,12 @@ Everything else (WebSockets, pipelining, flow control, shutdown) is uvicorn's.
 
 import asyncio
 import re
+import sys
 from collections.abc import MutableMapping
 from typing import Any, cast
 from urllib.parse import unquote
 
+import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -26,7 +28,10 @@ _SAID_AGAIN = frozenset({b"content-type", b"cache-control", b"x-accel-buffering"
 _MOST_LINES = 256
 _HASH = ord("#")
 
+_SHORT = 64
+
 _lines: dict[tuple[bytes, bytes], bytes] = {}
+_places: dict[bytes, tuple[str, bytes, bytes]] = {}
 _common: tuple[object, bytes] = (None, b"")
 
 
@@ -36,6 +41,7 @@ class ServerProtocol(HttpToolsProtocol):
     _idle_since = 0.0
     _moved = False
     _quiet = 0
+    _begun: "Cycle | None" = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         timer, self.timeout_keep_alive_task = self.timeout_keep_alive_task, None
@@ -44,7 +50,21 @@ class ServerProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+        self._idle_since = 0.0
+        parser: Any = self.parser
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
+            self.send_400_response("Invalid HTTP request received.")
+        except httptools.HttpParserUpgrade:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+            else:
+                self._unsupported_upgrade_warning()
+        if self._begun is not None:
+            cycle, self._begun = self._begun, None
+            _begin(cycle, self)
         if self._moved:
             self._moved = False
             self._quiet = 0
@@ -56,33 +76,50 @@ class ServerProtocol(HttpToolsProtocol):
 
     # -- the parser's side -----------------------------------------------------------------
 
+    def on_message_begin(self) -> None:
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+
     def on_headers_complete(self) -> None:
-        url = self.url
+        url, headers = self.url, self.headers
         parser: Any = self.parser
         upgrades = parser.should_upgrade() and self._should_upgrade()
-        if upgrades or self.limit_concurrency is not None or self.root_path or not _is_plain(url):
+        place = _places.get(url) or _place(url)
+        if upgrades or self.limit_concurrency is not None or self.root_path or place is None:
+            super().on_message_begin()
+            self.url, self.headers = url, headers
+            self.scope["headers"] = headers
             super().on_headers_complete()
             return
-        scope = cast("dict[str, Any]", self.scope)
-        scope["method"] = parser.get_method().decode("ascii")
-        keep_alive = parser.should_keep_alive()
-        version = parser.get_http_version()
-        if version != "1.1":
-            scope["http_version"] = version
-            keep_alive = keep_alive and version != "1.0"
-        raw_path, _, query = url.partition(b"?")
-        path = raw_path.decode("ascii")
-        scope["path"] = unquote(path) if "%" in path else path
-        scope["raw_path"] = raw_path
-        scope["query_string"] = query
-        before = cast("RequestResponseCycle | None", self.cycle)
-        app = cast("ASGI3Application", self.app)
-        self.cycle = cycle = Cycle(self, scope, keep_alive, self.expect_100_continue)
+        version: str = parser.get_http_version()
+        keep_alive: bool = parser.should_keep_alive() and version != "1.0"
+        path, raw_path, query = place
+        scope: Any = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "method": parser.get_method().decode("ascii"),
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": "",
+            "headers": headers,
+            "state": self.app_state.copy(),
+        }
+        self.scope = scope
+        self.headers = []  # where trailers go: what a head did not say they must not say either
+        before: Any = self.cycle
+        cycle = Cycle(self, scope, keep_alive, self.expect_100_continue)
+        self.cycle = cycle
         if before is None or before.response_complete:
-            self._start_asgi_task(cycle, app)
+            self._begun = cycle
         else:
             self.flow.pause_reading()
-            self.pipeline.appendleft((cycle, app))
+            self.pipeline.appendleft((cycle, _app_of(self)))
 
     def on_body(self, body: bytes) -> None:
         cycle = self.cycle
@@ -92,7 +129,7 @@ class ServerProtocol(HttpToolsProtocol):
             return
         if cycle.response_complete:
             return
-        cycle.received += body
+        cycle.received = cycle.received + body if cycle.received else body
         if len(cycle.received) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
         cycle.message_event.set()
@@ -139,27 +176,57 @@ class ServerProtocol(HttpToolsProtocol):
 class Cycle(RequestResponseCycle):
     """One request and its reply."""
 
+    access_log = False
+    disconnected = False
+    more_body = True
+    response_started = False
+    response_complete = False
+    chunked_encoding: bool | None = None
+    expected_content_length = 0
+    received = b""
+    task: "asyncio.Task[None] | None" = None
+    _head = b""
+
     def __init__(
-        self, protocol: ServerProtocol, scope: dict[str, Any], keep_alive: bool, expect_100_continue: bool
+        self, protocol: ServerProtocol, scope: Any, keep_alive: bool, expect_100_continue: bool
     ) -> None:
-        self.scope = cast("Any", scope)
+        self.scope = scope
+        self.protocol = protocol
         self.transport = protocol.transport
         self.flow = protocol.flow
         self.logger = protocol.logger
-        self.access_log = False
-        self.server_state = protocol.server_state
-        self.message_event = _Bell()
+        self.message_event: Any = _Bell()
         self.on_response = protocol.on_response_complete
-        self.disconnected = False
         self.keep_alive = keep_alive
         self.waiting_for_100_continue = expect_100_continue
-        self.received = b""
-        self.more_body = True
-        self.response_started = False
-        self.response_complete = False
-        self.chunked_encoding = None
-        self.expected_content_length = 0
-        self._head = b""
+
+    async def run_asgi(self, app: ASGI3Application) -> None:
+        try:
+            await app(self.scope, self.receive, self.send)
+        except BaseException as error:
+            self.logger.error("Exception in ASGI application\n", exc_info=error)
+            if self.response_started:
+                self.transport.close()
+            else:
+                await self.send_500_response()
+        else:
+            if not (self.response_complete or self.disconnected):
+                await self._give_up()
+        finally:
+            self.on_response = _nothing
+            if self.task is not None:
+                # Not by a callback of the task: the loop would go round once more for it.
+                self.protocol.tasks.discard(self.task)
+                self.task = None
+
+    async def _give_up(self) -> None:
+        """The app has returned and left the reply unfinished."""
+        if self.response_started:
+            self.logger.error("ASGI callable returned without completing response.")
+            self.transport.close()
+        else:
+            self.logger.error("ASGI callable returned without starting response.")
+            await self.send_500_response()
 
     async def receive(self) -> Any:
         if self.waiting_for_100_continue and not self.transport.is_closing():
@@ -188,7 +255,7 @@ class Cycle(RequestResponseCycle):
             self.response_started = True
             self.waiting_for_100_continue = False
             # It leaves together with the first piece of the body.
-            self._head = self._begin(message["status"], message.get("headers", ()))
+            self._head = self._first_lines(message["status"], message.get("headers", ()))
             return
         if self.response_complete:
             raise RuntimeError(f"Unexpected ASGI message '{kind}' sent, after response already completed.")
@@ -225,9 +292,9 @@ class Cycle(RequestResponseCycle):
         self.expected_content_length -= len(body)
         return body
 
-    def _begin(self, status: int, headers: Any) -> bytes:
+    def _first_lines(self, status: int, headers: Any) -> bytes:
         """Status line and headers as bytes; notes how the body is framed."""
-        lines = [STATUS_LINE[status], _common_lines(self.server_state.default_headers)]
+        lines = [STATUS_LINE[status], _common_lines(self.protocol.server_state.default_headers)]
         closing = False
         for header in headers:
             line = _lines.get(header)
@@ -264,12 +331,11 @@ class Cycle(RequestResponseCycle):
         return b"".join(lines)
 
 
-class _Bell(asyncio.Event):
+class _Bell:
     """An event that mostly has happened before anybody waits for it: it makes its machinery only then."""
 
-    def __init__(self) -> None:
-        self.rung = False
-        self._real: asyncio.Event | None = None
+    rung = False
+    _real: asyncio.Event | None = None
 
     def set(self) -> None:
         if self._real is None:
@@ -277,13 +343,38 @@ class _Bell(asyncio.Event):
         else:
             self._real.set()
 
-    async def wait(self) -> Any:
+    async def wait(self) -> None:
         """Wait for the next ring."""
         if self._real is None:
             self._real = asyncio.Event()
         await self._real.wait()
         self._real.clear()
-        return True
+
+
+if sys.version_info >= (3, 12):
+
+    def _begin(cycle: Cycle, protocol: ServerProtocol) -> None:
+        """Serve a request at once, as far as that goes without waiting."""
+        task = asyncio.Task(cycle.run_asgi(_app_of(protocol)), loop=protocol.loop, eager_start=True)
+        if not task.done():
+            cycle.task = task
+            protocol.tasks.add(task)
+
+else:
+
+    def _begin(cycle: Cycle, protocol: ServerProtocol) -> None:
+        """Serve a request."""
+        task = cycle.task = protocol.loop.create_task(cycle.run_asgi(_app_of(protocol)))
+        protocol.tasks.add(task)
+
+
+def _app_of(protocol: ServerProtocol) -> ASGI3Application:
+    # Its declaration names other kinds of apps too, which our servers are not.
+    return cast("ASGI3Application", protocol.app)
+
+
+def _nothing() -> None:
+    """A reply is over, and its connection is another's."""
 
 
 def _common_lines(headers: list[tuple[bytes, bytes]]) -> bytes:
@@ -296,6 +387,13 @@ def _common_lines(headers: list[tuple[bytes, bytes]]) -> bytes:
     return lines
 
 
-def _is_plain(url: bytes) -> bool:
-    """Whether a request target is a path and a query and nothing else."""
-    return url.startswith(b"/") and _HASH not in url and not url.startswith(b"//")
+def _place(url: bytes) -> tuple[str, bytes, bytes] | None:
+    """Path, path as it came, and query of a request target; None when it is anything else."""
+    if not url.startswith(b"/") or _HASH in url or url.startswith(b"//"):
+        return None
+    raw_path, _, query = url.partition(b"?")
+    path = raw_path.decode("ascii")
+    place = unquote(path) if "%" in path else path, raw_path, query
+    if len(_places) < _MOST_LINES and len(url) <= _SHORT:
+        _places[url] = place
+    return place
