@@ -65,10 +65,7 @@ def _is_top_level(raw: bytes, start: int) -> bool:
 def _depth(raw: bytes, start: int, end: int) -> int:
     """By how much a piece of JSON that does not begin within a string goes deeper."""
     piece = raw[start:end]
-    if _BACKSLASH in piece:
-        outside = _TEXT.sub(b"", piece)
-    else:
-        outside = b"".join(piece.split(b'"')[::2])
+    outside = _TEXT.sub(b"", piece) if _BACKSLASH in piece else b"".join(piece.split(b'"')[::2])
     return outside.count(b"{") + outside.count(b"[") - outside.count(b"}") - outside.count(b"]")
 
 
