@@ -314,7 +314,8 @@ def _remaining(ctx: RequestContext, limit: float) -> float:
     """The time limit, shortened to the request's deadline."""
     if ctx.deadline is None:
         return limit
-    return max(0.001, min(limit, ctx.deadline - time.time()))
+    left = ctx.deadline - time.time()
+    return limit if left >= limit else max(0.001, left)
 
 
 def _reply_headers(connection: Connection) -> tuple[str | None, dict[str, str]]:

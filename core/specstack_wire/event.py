@@ -1,6 +1,6 @@
 """One event of a stream."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, Self, TypeVar
 
 from specstack_wire.payload import UNREAD, Payload
@@ -28,6 +28,10 @@ class Event(Payload[T]):
         return type(self)(body, raw, self._type, self.name)
 
 
+_event: Callable[..., Event[Any]] = Event
+"""Not `Event[T]`: to call that takes many times as long."""
+
+
 class Burst(Generic[T]):
     """Events that came together, and may go on together; one at least.
 
@@ -48,10 +52,11 @@ class Burst(Generic[T]):
     def events(self) -> list[Event[T]]:
         """The events one by one."""
         if self._events is None:
-            self._events = found = list[Event[T]]()
+            found: list[Event[T]] = []
+            self._events = found
             for part in self.parts:
                 if isinstance(part, bytes):
-                    found += [Event[T](UNREAD, raw, self._type) for raw in data_of(part)]
+                    found += [_event(UNREAD, raw, self._type) for raw in data_of(part)]
                 else:
                     found.append(part)
         return self._events

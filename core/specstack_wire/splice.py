@@ -5,7 +5,7 @@ import re
 from functools import cache, lru_cache
 from itertools import islice
 
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _STRING = re.compile(rb'\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
 _MANY = 16
 _SHORT = 256
@@ -53,7 +53,7 @@ def quoted(value: str) -> bytes:
 
 
 def _is_top_level(raw: bytes, start: int) -> bool:
-    alone = raw.count(b"{", 0, start) == 1 and raw.find(b"[", 0, start) < 0 and raw.find(b"}", 0, start) < 0
+    alone = raw.find(b"{", 1, start) < 0 and raw.find(b"[", 1, start) < 0 and raw.find(b"}", 1, start) < 0
     if alone and raw.startswith(b"{"):
         return True
     # From the key it is often nearer to the end: a list of embeddings stands before the model's name.
@@ -64,14 +64,9 @@ def _is_top_level(raw: bytes, start: int) -> bool:
 
 def _depth(raw: bytes, start: int, end: int) -> int:
     """By how much a piece of JSON that does not begin within a string goes deeper."""
-    depth = 0
-    for match in _TOKEN.finditer(raw, start, end):
-        token = match[0]
-        if token in (b"{", b"["):
-            depth += 1
-        elif token in (b"}", b"]"):
-            depth -= 1
-    return depth
+    piece = raw[start:end]
+    outside = _TEXT.sub(b"", piece) if _BACKSLASH in piece else b"".join(piece.split(b'"')[::2])
+    return outside.count(b"{") + outside.count(b"[") - outside.count(b"}") - outside.count(b"]")
 
 
 def _keys(raw: bytes, key: re.Pattern[bytes]) -> list[tuple[int, int]]:
@@ -109,9 +104,10 @@ def find_string(raw: bytes, field: str) -> tuple[int, int] | None:
 
 def _only(raw: bytes, quoted_key: bytes) -> tuple[int, int] | None:
     """The value's place in the usual case: the key occurs once, even as a text, and the value is plain."""
-    start = raw.find(quoted_key)
+    # From the end: the interpreter's other search takes four times as long on a large body.
+    start = raw.rfind(quoted_key)
     end = start + len(quoted_key)
-    if start < 1 or raw[start - 1] == _BACKSLASH or raw.find(quoted_key, end) >= 0:
+    if start < 1 or raw[start - 1] == _BACKSLASH or raw.rfind(quoted_key, 0, start) >= 0:
         return None
     begin = raw.find(b'"', end)
     if begin < 0 or raw[end:begin].strip() != b":" or not _is_top_level(raw, start):
@@ -125,7 +121,7 @@ def _only(raw: bytes, quoted_key: bytes) -> tuple[int, int] | None:
 def splice_string(raw: bytes, field: str, value: str) -> bytes | None:
     """`raw` with its one top-level string `field` set to `value`; None where `find_string` finds none."""
     place = find_string(raw, field)
-    return None if place is None else raw[: place[0]] + quoted(value) + raw[place[1] :]
+    return None if place is None else b"".join((raw[: place[0]], quoted(value), raw[place[1] :]))
 
 
 class Splicer:

@@ -49,7 +49,7 @@ SERVER = GeneratedServer(
     errors="specstack_api.errors",
     openapi="specstack_api",
     package="specstack",
-    generator="ced46cae64a1549166250fff32869045ed6d3639cf4153ed43c55c25dc98efcc",
+    generator="753701c41722b0f6fc43ce4e4439cec086fabdf4393fc9944b5d2c3ab91f6a34",
     sql_tables=(
         SqlTable(
             name="chat_completions",

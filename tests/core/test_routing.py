@@ -1,6 +1,7 @@
 """Routing tables: ids, precedence, conflicts, discovery."""
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ import pytest
 
 from specstack import discovery, routing
 from specstack.descriptors import ResourceSpec
+from specstack.listing import Listing
 from specstack.routing import Entry, Member, Registration, RoutingTable
 from specstack_wire import ApiError, RequestContext
 
@@ -335,6 +337,28 @@ async def test_many_callers_ask_once() -> None:
     found = table(a=a)
     await asyncio.gather(*(found.resolve(CTX, "x") for _ in range(50)))
     assert a.asked == 1
+
+
+async def test_a_list_reply_is_made_anew_when_the_table_has_changed_and_only_then() -> None:
+    a = Owner("x")
+    found = table(a=a)
+    listing = Listing(found, lambda records: {"data": records})
+
+    async def listed() -> list[str]:
+        reply = await listing.reply(CTX)
+        assert await listing.reply(CTX) is reply
+        assert json.loads(reply.raw) == reply.body == {"data": await found.list(CTX)}
+        return reply.body["data"]
+
+    assert await listed() == ["a/x discovered"]
+    await found.register(CTX, Registration(identifier="mine", provider_id="a"))
+    assert await listed() == ["a/x discovered", "mine registered"]
+    await found.register(CTX, Registration(identifier="a/x", provider_id="a"))
+    assert await listed() == ["a/x registered", "mine registered"]
+    await found.unregister(CTX, "mine")
+    a.has = ["x", "y"]
+    await found.refresh(CTX)
+    assert await listed() == ["a/x registered", "a/y discovered"]
 
 
 async def test_a_known_id_is_found_within_two_microseconds() -> None:

@@ -183,7 +183,7 @@ class _AutoRouter:
         table = self.use_table(self.resource(operation))
         action = operation.serve.action
         if action == "list":
-            return self.listing(operation, f"await {table}.list(ctx)")
+            return self.listing(operation, table)
         if action == "get":
             key = self.key(operation)
             record = f"await {table}.get(ctx, {_value(key)}, param={key.name!r})"
@@ -197,7 +197,8 @@ class _AutoRouter:
         lines = [f"entry = await {table}.unregister(ctx, {_value(key)}, param={key.name!r})"]
         if operation.reply.media is None:
             return [lines[0].removeprefix("entry = ")]
-        return lines + self.built(operation, self.receipt(operation))
+        reply = self.built(operation, self.receipt(operation))
+        return [*lines, f"return Payload[{operation.reply.model}].of({reply})"]
 
     def service(self, operation: Operation) -> Lines:
         service = self.ir.service(operation.serve.service or "")
@@ -245,13 +246,16 @@ class _AutoRouter:
         self.imports.add("specstack.fields", "restored")
         return f"return restored({reply}, {operation.nested_ids!r}, route.provider_resource_id, key)"
 
-    def listing(self, operation: Operation, items: str) -> Lines:
+    def listing(self, operation: Operation, table: str) -> Lines:
         """The table's list reply: its one array is the records, its other fields follow from the schema."""
+        self.imports.add("specstack.listing", "Listing")
         fields = self.fields(operation).items()
         arrays = [name for name, schema in fields if "array" in schemas.types(schema, self.ir.schemas)]
         named = operation.pagination.items if operation.pagination else None
         array = named or (arrays[0] if arrays else "")
-        return [f"records = {items}", *self.built(operation, {array: "records"})]
+        reply = self.built(operation, {array: "records"})
+        self.init[operation.name] = f"self._{operation.name} = Listing({table}, lambda records: {reply})"
+        return [f"return await self._{operation.name}.reply(ctx)"]
 
     def receipt(self, operation: Operation) -> dict[str, str]:
         """The fields of an unregister reply that its record has as well, or that carry the resource's id."""
@@ -265,7 +269,7 @@ class _AutoRouter:
                 given[name] = repr(cast("Mapping[str, Any]", source)["const"])
         return given
 
-    def built(self, operation: Operation, given: dict[str, str]) -> Lines:
+    def built(self, operation: Operation, given: dict[str, str]) -> str:
         """A reply made here: each required field from `given`, its constant, or what its type suggests."""
         model = operation.reply.model or ""
         needed = schemas.required(self.ir.schemas[model], self.ir.schemas)
@@ -275,7 +279,7 @@ class _AutoRouter:
             if name in given or name in needed
         ]
         add_models(self.ir, self.imports, [model])
-        return [f"return Payload[{model}].of({model}({', '.join(arguments)}))"]
+        return f"{model}({', '.join(arguments)})"
 
     def fields(self, operation: Operation) -> dict[str, schemas.Schema]:
         return schemas.properties(self.ir.schemas[operation.reply.model or ""], self.ir.schemas)

@@ -126,7 +126,8 @@ def audience(observe: Sequence[Observe], call: Call) -> Audience | None:
 
 
 def _guarded(listeners: list[Callable[[Burst[Any]], None]]) -> Callable[[Burst[Any]], None]:
-    def on_events(burst: Burst[Any]) -> None:
+    # In quotes: it would be put together anew for every stream.
+    def on_events(burst: "Burst[Any]") -> None:
         for listen in listeners:
             try:
                 listen(burst)

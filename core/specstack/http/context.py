@@ -26,7 +26,7 @@ def request_id_of(headers: Mapping[bytes, bytes]) -> str:
     given = headers.get(b"x-request-id")
     if given is not None and _SANE_ID.fullmatch(given):
         return given.decode()
-    return "req_" + _random_bits(96).to_bytes(12).hex()
+    return f"req_{_random_bits(96):024x}"
 
 
 def context_of(

@@ -62,9 +62,10 @@ class Endpoint:
         if scope["type"] == "websocket":
             await serve_socket(self.op, bound, self._socket, scope, receive, send)
             return
-        headers: dict[bytes, bytes] = dict(scope["headers"])
+        known: Any = scope
+        headers: dict[bytes, bytes] = dict(known["headers"])
         ctx = context_of(headers, request_id_of(headers), self.op.id, bound.timeout)
-        call = Call(self.op, cast("dict[str, Any]", scope), ctx, [])
+        call = Call(self.op, known, ctx, [])
         seen = audience(bound.observe, call) if bound.observe else None
         if seen is None:
             await self._serve(call, bound, headers, receive, send, None)
@@ -99,11 +100,12 @@ class Endpoint:
             request: Request[Any, Any] = Request(body, raw or None, bound.model, params, variant)
             call.request = request
             watch = Watch(receive, ctx.cancellation, bound.timeout)
-            reply = await self._handler(ctx, request)
+            reply: Any = await self._handler(ctx, request)
             if isinstance(reply, Payload):
-                data = cast("Payload[Any]", reply).raw
+                payload = cast("Payload[Any]", reply)
+                data = payload.raw
                 if seen is not None:
-                    seen.replied(cast("Payload[Any]", reply))
+                    seen.replied(payload)
                 watch.began = True
                 call.status = bound.status
                 head: list[Header] = [JSON_TYPE, (b"x-request-id", ctx.request_id.encode()), *call.headers]

@@ -1,33 +1,31 @@
 """HTTP/1.1 on a socket: uvicorn's protocol with a shorter way from bytes to call and back.
 
-What differs: head and body of a reply leave in one write, a connection has one lazy timer instead of one per
-request, what most requests and replies have in common is not taken apart again, and heads have a limit.
+What differs: a request is served within the read that brought it, as far as that goes without waiting; head
+and body of a reply leave in one write; a connection has one lazy timer instead of one per request; what most
+requests and replies have in common is not taken apart again; heads have a limit, and trailers are no headers.
 Everything else (WebSockets, pipelining, flow control, shutdown) is uvicorn's.
 """
 
 import asyncio
-import re
-from collections.abc import MutableMapping
+import sys
 from typing import Any, cast
 from urllib.parse import unquote
 
+import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-Message = MutableMapping[str, Any]
+from specstack.http.cycle import Cycle
 
 MOST_QUIET = 1 << 16
 """Bytes that may come without any of a body or the end of a request: no head or trailer is as long."""
 
-_NAME = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_SAID_AGAIN = frozenset({b"content-type", b"cache-control", b"x-accel-buffering", b"vary"})
-_MOST_LINES = 256
 _HASH = ord("#")
+_MOST_PLACES, _LONGEST_PLACE = 256, 64
+"""How many request targets are kept taken apart, and of how many bytes each at most."""
 
-_lines: dict[tuple[bytes, bytes], bytes] = {}
-_common: tuple[object, bytes] = (None, b"")
+_places: dict[bytes, tuple[str, bytes, bytes]] = {}
 
 
 class ServerProtocol(HttpToolsProtocol):
@@ -36,6 +34,7 @@ class ServerProtocol(HttpToolsProtocol):
     _idle_since = 0.0
     _moved = False
     _quiet = 0
+    _begun: "Cycle | None" = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         timer, self.timeout_keep_alive_task = self.timeout_keep_alive_task, None
@@ -44,7 +43,21 @@ class ServerProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+        self._idle_since = 0.0
+        parser: Any = self.parser
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
+            self.send_400_response("Invalid HTTP request received.")
+        except httptools.HttpParserUpgrade:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+            else:
+                self._unsupported_upgrade_warning()
+        if self._begun is not None:
+            cycle, self._begun = self._begun, None
+            _begin(cycle, self)
         if self._moved:
             self._moved = False
             self._quiet = 0
@@ -56,33 +69,50 @@ class ServerProtocol(HttpToolsProtocol):
 
     # -- the parser's side -----------------------------------------------------------------
 
+    def on_message_begin(self) -> None:
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+
     def on_headers_complete(self) -> None:
-        url = self.url
+        url, headers = self.url, self.headers
         parser: Any = self.parser
         upgrades = parser.should_upgrade() and self._should_upgrade()
-        if upgrades or self.limit_concurrency is not None or self.root_path or not _is_plain(url):
+        place = _places.get(url) or _place(url)
+        if upgrades or self.limit_concurrency is not None or self.root_path or place is None:
+            super().on_message_begin()
+            self.url, self.headers = url, headers
+            self.scope["headers"] = headers
             super().on_headers_complete()
             return
-        scope = cast("dict[str, Any]", self.scope)
-        scope["method"] = parser.get_method().decode("ascii")
-        keep_alive = parser.should_keep_alive()
-        version = parser.get_http_version()
-        if version != "1.1":
-            scope["http_version"] = version
-            keep_alive = keep_alive and version != "1.0"
-        raw_path, _, query = url.partition(b"?")
-        path = raw_path.decode("ascii")
-        scope["path"] = unquote(path) if "%" in path else path
-        scope["raw_path"] = raw_path
-        scope["query_string"] = query
-        before = cast("RequestResponseCycle | None", self.cycle)
-        app = cast("ASGI3Application", self.app)
-        self.cycle = cycle = Cycle(self, scope, keep_alive, self.expect_100_continue)
+        version: str = parser.get_http_version()
+        keep_alive: bool = parser.should_keep_alive() and version != "1.0"
+        path, raw_path, query = place
+        scope: Any = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "method": parser.get_method().decode("ascii"),
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": "",
+            "headers": headers,
+            "state": self.app_state.copy(),
+        }
+        self.scope = scope
+        self.headers = []  # where trailers go: what a head did not say they must not say either
+        before: Any = self.cycle
+        cycle = Cycle(self, scope, keep_alive, self.expect_100_continue)
+        self.cycle = cycle
         if before is None or before.response_complete:
-            self._start_asgi_task(cycle, app)
+            self._begun = cycle
         else:
             self.flow.pause_reading()
-            self.pipeline.appendleft((cycle, app))
+            self.pipeline.appendleft((cycle, _app_of(self)))
 
     def on_body(self, body: bytes) -> None:
         cycle = self.cycle
@@ -92,7 +122,7 @@ class ServerProtocol(HttpToolsProtocol):
             return
         if cycle.response_complete:
             return
-        cycle.received += body
+        cycle.received = cycle.received + body if cycle.received else body
         if len(cycle.received) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
         cycle.message_event.set()
@@ -136,166 +166,35 @@ class ServerProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_handler()
 
 
-class Cycle(RequestResponseCycle):
-    """One request and its reply."""
+if sys.version_info >= (3, 12):
 
-    def __init__(
-        self, protocol: ServerProtocol, scope: dict[str, Any], keep_alive: bool, expect_100_continue: bool
-    ) -> None:
-        self.scope = cast("Any", scope)
-        self.transport = protocol.transport
-        self.flow = protocol.flow
-        self.logger = protocol.logger
-        self.access_log = False
-        self.server_state = protocol.server_state
-        self.message_event = _Bell()
-        self.on_response = protocol.on_response_complete
-        self.disconnected = False
-        self.keep_alive = keep_alive
-        self.waiting_for_100_continue = expect_100_continue
-        self.received = b""
-        self.more_body = True
-        self.response_started = False
-        self.response_complete = False
-        self.chunked_encoding = None
-        self.expected_content_length = 0
-        self._head = b""
+    def _begin(cycle: Cycle, protocol: ServerProtocol) -> None:
+        """Serve a request at once, as far as that goes without waiting."""
+        task = asyncio.Task(cycle.run_asgi(_app_of(protocol)), loop=protocol.loop, eager_start=True)
+        if not task.done():
+            cycle.task = task
+            protocol.tasks.add(task)
 
-    async def receive(self) -> Any:
-        if self.waiting_for_100_continue and not self.transport.is_closing():
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self.waiting_for_100_continue = False
-        if not self.disconnected and not self.response_complete:
-            self.flow.resume_reading()
-            if self.message_event.rung:
-                self.message_event.rung = False
-            else:
-                await self.message_event.wait()
-        if self.disconnected or self.response_complete:
-            return {"type": "http.disconnect"}
-        body, self.received = self.received, b""
-        return {"type": "http.request", "body": body, "more_body": self.more_body}
+else:
 
-    async def send(self, message: Any) -> None:
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
-        if self.disconnected:
-            return
-        kind = message["type"]
-        if not self.response_started:
-            if kind != "http.response.start":
-                raise RuntimeError(f"Expected ASGI message 'http.response.start', but got '{kind}'.")
-            self.response_started = True
-            self.waiting_for_100_continue = False
-            # It leaves together with the first piece of the body.
-            self._head = self._begin(message["status"], message.get("headers", ()))
-            return
-        if self.response_complete:
-            raise RuntimeError(f"Unexpected ASGI message '{kind}' sent, after response already completed.")
-        if kind != "http.response.body":
-            raise RuntimeError(f"Expected ASGI message 'http.response.body', but got '{kind}'.")
-        more: bool = message.get("more_body", False)
-        data = self._framed(message.get("body", b""), more)
-        if self._head:
-            data = self._head + data
-            self._head = b""
-        if data:
-            self.transport.write(data)
-        if more:
-            return
-        if self.expected_content_length != 0:
-            raise RuntimeError("Response content shorter than Content-Length")
-        self.response_complete = True
-        self.message_event.set()
-        if not self.keep_alive:
-            self.transport.close()
-        self.on_response()
-
-    def _framed(self, body: bytes, more: bool) -> bytes:
-        """A piece of the body as it stands on the wire."""
-        if self.scope["method"] == "HEAD":
-            self.expected_content_length = 0
-            return b""
-        if self.chunked_encoding:
-            if not body:
-                return b"" if more else b"0\r\n\r\n"
-            return b"%x\r\n%b\r\n%b" % (len(body), body, b"" if more else b"0\r\n\r\n")
-        if len(body) > self.expected_content_length:
-            raise RuntimeError("Response content longer than Content-Length")
-        self.expected_content_length -= len(body)
-        return body
-
-    def _begin(self, status: int, headers: Any) -> bytes:
-        """Status line and headers as bytes; notes how the body is framed."""
-        lines = [STATUS_LINE[status], _common_lines(self.server_state.default_headers)]
-        closing = False
-        for header in headers:
-            line = _lines.get(header)
-            if line is not None:
-                lines.append(line)
-                continue
-            name, value = header
-            if not _NAME.fullmatch(name):
-                raise RuntimeError("Invalid HTTP header name.")
-            if _CONTROL.search(value):
-                raise RuntimeError("Invalid HTTP header value.")
-            name = name.lower()
-            line = b"%b: %b\r\n" % (name, value)
-            lines.append(line)
-            if name in _SAID_AGAIN:
-                if len(_lines) < _MOST_LINES:
-                    _lines[header] = line
-            elif name == b"content-length":
-                if self.chunked_encoding is None:
-                    self.expected_content_length = int(value)
-                    self.chunked_encoding = False
-            elif name == b"transfer-encoding" and value.lower() == b"chunked":
-                self.expected_content_length = 0
-                self.chunked_encoding = True
-            elif name == b"connection" and b"close" in {one.strip() for one in value.lower().split(b",")}:
-                self.keep_alive = False
-                closing = True
-        if not self.keep_alive and not closing:
-            lines.append(b"connection: close\r\n")
-        if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in (204, 304):
-            self.chunked_encoding = True
-            lines.append(b"transfer-encoding: chunked\r\n")
-        lines.append(b"\r\n")
-        return b"".join(lines)
+    def _begin(cycle: Cycle, protocol: ServerProtocol) -> None:
+        """Serve a request."""
+        task = cycle.task = protocol.loop.create_task(cycle.run_asgi(_app_of(protocol)))
+        protocol.tasks.add(task)
 
 
-class _Bell(asyncio.Event):
-    """An event that mostly has happened before anybody waits for it: it makes its machinery only then."""
-
-    def __init__(self) -> None:
-        self.rung = False
-        self._real: asyncio.Event | None = None
-
-    def set(self) -> None:
-        if self._real is None:
-            self.rung = True
-        else:
-            self._real.set()
-
-    async def wait(self) -> Any:
-        """Wait for the next ring."""
-        if self._real is None:
-            self._real = asyncio.Event()
-        await self._real.wait()
-        self._real.clear()
-        return True
+def _app_of(protocol: ServerProtocol) -> ASGI3Application:
+    # Its declaration names other kinds of apps too, which our servers are not.
+    return cast("ASGI3Application", protocol.app)
 
 
-def _common_lines(headers: list[tuple[bytes, bytes]]) -> bytes:
-    """The headers of all replies, such as the date. The server makes a new list when they change."""
-    global _common
-    known, lines = _common
-    if known is not headers:
-        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
-        _common = (headers, lines)
-    return lines
-
-
-def _is_plain(url: bytes) -> bool:
-    """Whether a request target is a path and a query and nothing else."""
-    return url.startswith(b"/") and _HASH not in url and not url.startswith(b"//")
+def _place(url: bytes) -> tuple[str, bytes, bytes] | None:
+    """Path, path as it came, and query of a request target; None when it is anything else."""
+    if not url.startswith(b"/") or _HASH in url or url.startswith(b"//"):
+        return None
+    raw_path, _, query = url.partition(b"?")
+    path = raw_path.decode("ascii")
+    place = unquote(path) if "%" in path else path, raw_path, query
+    if len(_places) < _MOST_PLACES and len(url) <= _LONGEST_PLACE:
+        _places[url] = place
+    return place

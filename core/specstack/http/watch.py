@@ -25,16 +25,19 @@ class Watch:
     __slots__ = ("_cancellation", "_expires", "_listener", "_receive", "_rounds", "_task", "began", "reason")
 
     def __init__(self, receive: Receive, cancellation: Cancellation, timeout: float | None) -> None:
-        loop = asyncio.get_running_loop()
         self.reason: Literal["gone", "timeout"] | None = None
         self.began = False
         self._receive = receive
         self._cancellation = cancellation
-        self._task = asyncio.current_task(loop)
+        self._task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
         self._expires = None if timeout is None else loop.time() + timeout
         self._listener: asyncio.Task[None] | None = None
-        self._rounds = _rounds_of(loop)
-        self._rounds.add(self)
+        known, rounds = _last
+        self._rounds = rounds = rounds if known is loop and rounds is not None else _rounds_of(loop)
+        rounds.watches.add(self)
+        if not rounds.armed:
+            rounds.arm(loop)
 
     def reply_began(self) -> None:
         """From now on only a disconnect ends the call: a long stream is no slow answer."""
@@ -85,27 +88,25 @@ class Watch:
 class _Rounds:
     """The calls in flight of one event loop, looked at every `TICK` seconds while there are any."""
 
-    __slots__ = ("_armed", "_watches", "discard")
+    __slots__ = ("armed", "discard", "watches")
 
     def __init__(self) -> None:
-        self._watches: set[Watch] = set()
-        self._armed = False
-        self.discard = self._watches.discard
+        self.watches: set[Watch] = set()
+        self.armed = False
+        self.discard = self.watches.discard
 
-    def add(self, watch: Watch) -> None:
-        self._watches.add(watch)
-        if not self._armed:
-            self._armed = True
-            asyncio.get_running_loop().call_later(TICK, self._tick)
+    def arm(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.armed = True
+        loop.call_later(TICK, self._tick)
 
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        for watch in tuple(self._watches):
+        for watch in tuple(self.watches):
             watch.look(now)
-        self._armed = bool(self._watches)
-        if self._armed:
-            loop.call_later(TICK, self._tick)
+        self.armed = False
+        if self.watches:
+            self.arm(loop)
 
 
 _all_rounds: WeakKeyDictionary[asyncio.AbstractEventLoop, _Rounds] = WeakKeyDictionary()
@@ -114,9 +115,6 @@ _last: tuple[asyncio.AbstractEventLoop | None, _Rounds | None] = (None, None)
 
 def _rounds_of(loop: asyncio.AbstractEventLoop) -> _Rounds:
     global _last
-    known, rounds = _last
-    if known is loop and rounds is not None:
-        return rounds
     rounds = _all_rounds.setdefault(loop, _Rounds())
     _last = (loop, rounds)
     return rounds

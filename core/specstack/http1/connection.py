@@ -247,7 +247,7 @@ class Connection(asyncio.Protocol):
             return
         self.status = status
         self.headers = headers = {
-            _name(name): value.decode("latin-1").strip() for name, value in self._fields
+            _TEXT.get(name) or _name(name): value.decode("latin-1").strip() for name, value in self._fields
         }
         self._fields.clear()
         self._head = True
@@ -341,9 +341,7 @@ class Connection(asyncio.Protocol):
 
 def _name(raw: bytes) -> str:
     """A header's name in lower case. Servers send the same few again and again."""
-    known = _TEXT.get(raw)
-    if known is None:
-        known = raw.decode("latin-1").lower()
-        if len(_TEXT) < _MOST_NAMES:
-            _TEXT[raw] = known
-    return known
+    name = raw.decode("latin-1").lower()
+    if len(_TEXT) < _MOST_NAMES:
+        _TEXT[raw] = name
+    return name

@@ -2,6 +2,7 @@
 # (sha256:08b91371f339eb5f). Do not edit: change the spec and run `make generate`.
 """Who serves the operations of the models API."""
 
+from specstack.listing import Listing
 from specstack.runtime import Runtime
 from specstack_api.models.models import (
     DeleteModelParams,
@@ -20,13 +21,15 @@ class ModelsRouter:
 
     def __init__(self, runtime: Runtime) -> None:
         self._models: ModelsTable = runtime.table("model")
+        self._list_models = Listing(
+            self._models, lambda records: ListModelsResponse(object="list", data=records)
+        )
 
     async def list_models(
         self, ctx: RequestContext, request: Request[None, NoParams]
     ) -> Payload[ListModelsResponse]:
         """List models."""
-        records = await self._models.list(ctx)
-        return Payload[ListModelsResponse].of(ListModelsResponse(object="list", data=records))
+        return await self._list_models.reply(ctx)
 
     async def register_model(
         self, ctx: RequestContext, request: Request[RegisterModelRequest, NoParams]

@@ -66,6 +66,29 @@ async def test_requests_in_pieces_of_any_size():
         writer.close()
 
 
+async def test_a_trailer_is_no_header():
+    async with live(app_with(asking(), echo)) as port:
+        reader, writer = await connect(port)
+        body = json.dumps(ASK).encode()
+        chunks = b"%x\r\n%b\r\n0\r\n" % (len(body), body)
+        for named in ("named", None):
+            head = http_head("transfer-encoding: chunked", *([f"x-request-id: {named}"] if named else []))
+            writer.write(head + chunks + b"x-request-id: from-a-trailer\r\n\r\n")
+            answered, _ = await reply_on(reader)
+            assert b"from-a-trailer" not in answered
+            assert b"x-request-id: " + (named.encode() if named else b"req_") in answered
+        writer.close()
+
+
+async def test_a_thousand_requests_in_one_piece():
+    async with live(app_with(asking(), echo)) as port:
+        reader, writer = await connect(port)
+        writer.write(b"".join(http_post({"subject": str(n)}) for n in range(1500)))
+        for n in range(1500):
+            assert json.loads((await reply_on(reader))[1])["text"] == str(n)
+        writer.close()
+
+
 async def test_pipelined_requests_are_answered_in_their_order():
     async def slow_first(ctx, request):
         await asyncio.sleep(0.1 if request.body.subject == "0" else 0)

@@ -2,6 +2,7 @@
 # (sha256:934155d4d8e438de). Do not edit: change the spec and run `make generate`.
 """Who serves the operations of the shops API."""
 
+from specstack.listing import Listing
 from specstack.runtime import Runtime
 from specstack_wire import NoParams, Payload, Request, RequestContext, Stream
 from tiny_api.models.shops import (
@@ -22,6 +23,7 @@ class ShopsRouter:
 
     def __init__(self, runtime: Runtime) -> None:
         self._shops: ShopsTable = runtime.table("shop")
+        self._list_shops = Listing(self._shops, lambda records: ListShopsResponse(data=records))
         self._clock: ClockService = runtime.service("clock", ClockService)
 
     async def create_order(
@@ -37,8 +39,7 @@ class ShopsRouter:
         self, ctx: RequestContext, request: Request[None, NoParams]
     ) -> Payload[ListShopsResponse]:
         """List shops."""
-        records = await self._shops.list(ctx)
-        return Payload[ListShopsResponse].of(ListShopsResponse(data=records))
+        return await self._list_shops.reply(ctx)
 
     async def replace_photo(
         self, ctx: RequestContext, request: Request[ReplacePhotoRequest, ReplacePhotoParams]
