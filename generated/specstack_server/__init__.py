@@ -49,7 +49,7 @@ SERVER = GeneratedServer(
     errors="specstack_api.errors",
     openapi="specstack_api",
     package="specstack",
-    generator="ced46cae64a1549166250fff32869045ed6d3639cf4153ed43c55c25dc98efcc",
+    generator="50d7ad0ee30a3d7d7e79a0d8b49eead8903771d68333c477ea7a4726090b7a94",
     sql_tables=(
         SqlTable(
             name="chat_completions",
