@@ -8,12 +8,9 @@ import signal
 import socket
 import ssl
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from specstack.http.dispatch import AsgiApp
@@ -29,12 +26,6 @@ if TYPE_CHECKING:
     from specstack_api.run_config import ServerConfig
 
 _BACKLOG = 2048
-_BEFORE_ANNOUNCING = 1.0
-"""Seconds for which the message that the server is ready waits for providers to say what they have."""
-_TICK = 0.05
-"""Seconds between two looks at the requests that are under way when the server is to stop."""
-_LAST_WORDS = 2.0
-"""Seconds after the grace period in which streams may send their error event."""
 
 _log = logging.getLogger("specstack")
 
@@ -49,8 +40,8 @@ def serve(
     """Serve until SIGINT or SIGTERM, with as many processes as the run config says.
 
     Once requests are taken, `tell` gets what `describe` says of the base URL; that is called where the
-    application runs. Raises StartupError when the server cannot start, and when it would take requests of other
-    machines without knowing who asks, unless `insecure` allows that.
+    application runs. Raises StartupError when the server cannot start, and when it would take requests of
+    other machines without knowing who asks, unless `insecure` allows that.
     """
     settings = app.config.stack.server
     context = server_context(settings.tls) if settings.tls is not None else None
@@ -126,7 +117,7 @@ def _serve_with_workers(
 
 
 @contextmanager
-def _meeting_place(app: "Application") -> Iterator[Path | None]:
+def _meeting_place(app: "Application") -> Generator[Path | None]:
     """A directory of this server's processes, if they need one: to tell metrics that are asked of any."""
     if not app.config.stack.telemetry.prometheus:
         yield None
@@ -167,6 +158,7 @@ async def _serve(
     import uvicorn
 
     from specstack.http.server import ServerProtocol
+    from specstack.server_process import LAST_WORDS, Server
 
     await app.start()
     host, port = listener.getsockname()[:2]
@@ -178,7 +170,7 @@ async def _serve(
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=int(grace + _LAST_WORDS) + 1,
+        timeout_graceful_shutdown=int(grace + LAST_WORDS) + 1,
         ws_max_size=app.config.stack.server.body_limit_bytes,
         # Otherwise any process of this machine could say in a header which address it calls from.
         proxy_headers=False,
@@ -191,7 +183,7 @@ async def _serve(
     gc.collect()
     gc.freeze()
     gc.enable()
-    await _server_class()(config, app, lambda: ready(f"{scheme}://{shown}:{port}"), worker).serve([listener])
+    await Server(config, app, lambda: ready(f"{scheme}://{shown}:{port}"), worker).serve([listener])
 
 
 def _always(
@@ -201,88 +193,6 @@ def _always(
         return context
 
     return made
-
-
-def _server_class() -> (
-    "Callable[[uvicorn.Config, Application, Callable[[], None], Worker | None], uvicorn.Server]"
-):
-    import uvicorn
-
-    from specstack.http.server import ServerProtocol
-
-    class Server(uvicorn.Server):
-        """Tells when it is ready; ends what is still running when the grace period is over."""
-
-        def __init__(
-            self,
-            config: uvicorn.Config,
-            app: "Application",
-            ready: Callable[[], None],
-            worker: "Worker | None",
-        ) -> None:
-            super().__init__(config)
-            self._app = app
-            self._worker = worker
-            self._grace = app.config.stack.server.shutdown_grace_seconds
-            self._drain_for = app.config.stack.server.shutdown_drain_seconds
-            self._ready = ready
-            self._announcing: asyncio.Task[None] | None = None
-
-        async def _announce(self) -> None:
-            # Requests are taken already; only the message waits for what providers have.
-            await self._app.runtime.discover(_BEFORE_ANNOUNCING)
-            self._ready()
-
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets if self._worker is None else [])
-            if self.started:
-                if self._worker is not None:
-                    self._join(self._worker)
-                self._announcing = asyncio.create_task(self._announce())
-
-        def _join(self, worker: "Worker") -> None:
-            """Take connections beside other workers."""
-            connections = self.server_state.connections
-            made = partial(
-                ServerProtocol, self.config, server_state=self.server_state, app_state=self.lifespan.state
-            )
-            self.servers.append(worker.opened(made, lambda: len(connections), self.config.ssl))
-            worker.watch(self)
-
-        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            # A terminal tells all processes of Ctrl-C, and the supervisor tells its workers what that means.
-            if self._worker is None or sig != signal.SIGINT:
-                super().handle_exit(sig, frame)
-
-        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            if self._announcing is not None:
-                self._announcing.cancel()
-            self._app.retire()
-            ending = asyncio.create_task(self._end())
-            await self._drain()
-            try:
-                await super().shutdown(sockets)
-            finally:
-                ending.cancel()
-
-        async def _drain(self) -> None:
-            """Take requests still, which are told that the server is not ready, until those under way end."""
-            under_way = set(self.server_state.tasks)
-            began = time.monotonic()
-            while not self.force_exit:
-                took = time.monotonic() - began
-                busy = any(not one.done() for one in under_way) and took < self._drain_for + self._grace
-                if not busy and took >= self._drain_for:
-                    return
-                await asyncio.sleep(_TICK)
-
-        async def _end(self) -> None:
-            await asyncio.sleep(self._drain_for + self._grace)
-            if self.server_state.tasks:
-                _log.warning("ending %d requests after %g s", len(self.server_state.tasks), self._grace)
-            await self._app.stop()
-
-    return Server
 
 
 def _listen(host: str, port: int, *, anywhere: bool) -> socket.socket:

@@ -49,7 +49,7 @@ SERVER = GeneratedServer(
     errors="specstack_api.errors",
     openapi="specstack_api",
     package="specstack",
-    generator="50d7ad0ee30a3d7d7e79a0d8b49eead8903771d68333c477ea7a4726090b7a94",
+    generator="a961701457e9ea06890b3a5b69f2ee9d8ed22db09832bc0f02552ea7e800babc",
     sql_tables=(
         SqlTable(
             name="chat_completions",

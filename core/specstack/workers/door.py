@@ -1,11 +1,11 @@
 """Taking connections off a listening socket that several processes share, so that each gets as many.
 
-A connection that is kept alive stays with the process that took it: what decides over its load is who takes how
-many. Left to themselves, a process that is awake takes all that there are; and sockets of their own
-(SO_REUSEPORT) would get them by a hash of addresses and ports, which for sixteen connections and two processes
-is 11 to 5 and worse in every fifth case, and lose what waits at a process that dies. Here a process that has
-more than another leaves the next one to it for a moment. One that does not come meanwhile is busy, so
-no connection waits longer than that.
+A connection that is kept alive stays with the process that took it: who takes how many decides over their
+loads. Left to themselves, a process that is awake takes all that there are. Sockets of their own
+(SO_REUSEPORT) would get them by a hash of addresses and ports, which for sixteen connections and two
+processes is 11 to 5 or worse in every fifth case, and would lose what waits at a process that dies. Here a
+process that has more than another leaves the next one to it for a moment. One that does not come meanwhile
+is busy, so no connection waits longer than that.
 """
 
 import asyncio

@@ -1,11 +1,11 @@
 """Keeps several workers alive that serve one address together. It takes no requests itself.
 
-Workers are forks of a process that has read and checked the run config, has imported what they need and holds the
-listening socket, and that has neither threads nor an event loop, now or later: each worker starts its providers
-and engines for itself. So a worker that takes the place of a dead one is quick to start and has the same
-configuration, whatever became of the file; what was imported is in memory once; and with TLS each can take
-up a session that another began. The first worker starts alone: what must be done once, such as bringing tables up
-to date, is done, and a fault is told once.
+Workers are forks of a process that has read and checked the run config and holds the listening socket, and
+that has neither threads nor an event loop, now or later: each worker starts its providers and engines for
+itself. So a worker that takes the place of a dead one is quick to start and has the same configuration,
+whatever became of the file; what was imported before is in memory once; and with TLS each can take up a
+session that another began. The first worker starts alone: what must be done once, such as bringing tables
+up to date, is done, and a fault is told once.
 """
 
 import gc
@@ -18,7 +18,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,7 +111,7 @@ class Supervisor:
     # -- signals ---------------------------------------------------------------------------
 
     @contextmanager
-    def _listening(self) -> Iterator[None]:
+    def _listening(self) -> Generator[None]:
         """Note signals and wake up for them; afterwards all is as it was."""
         for end in (self._bell, self._ring):
             end.setblocking(False)
@@ -264,7 +264,7 @@ class Supervisor:
         worker = self._running[pid] = _Running(seat, pid, read, time.monotonic())
         self._selector.register(read, selectors.EVENT_READ, worker)
 
-    def _become(self, seat: Seat, read: int, write: int, mask: set[signal.Signals]) -> NoReturn:
+    def _become(self, seat: Seat, read: int, write: int, mask: Iterable[int]) -> NoReturn:
         """Be a worker, and end with it. Nothing of what the supervisor would do at its end is done here."""
         code = 1
         try:
