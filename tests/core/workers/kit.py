@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,7 @@ class Team:
 
 
 @contextlib.contextmanager
-def team(file: Path, *arguments: str, **env: str) -> Iterator[Team]:
+def team(file: Path, *arguments: str, **env: str) -> Generator[Team]:
     """A team that serves."""
     found = Team(file, *arguments, **env)
     try:
@@ -122,7 +122,7 @@ LOGGED = {"SPECSTACK_LOG": "access=info", "SPECSTACK_LOG_FORMAT": "json"}
 
 
 @contextlib.contextmanager
-def one_client_each(found: Team) -> Iterator[tuple[httpx.Client, httpx.Client]]:
+def one_client_each(found: Team) -> Generator[tuple[httpx.Client, httpx.Client]]:
     """Two clients with a kept connection, each to another worker."""
     with contextlib.ExitStack() as stack:
         clients: dict[int, httpx.Client] = {}
