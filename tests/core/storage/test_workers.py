@@ -1,4 +1,4 @@
-"""Servers with several workers begin at once over one database: its tables are made once, and no row is lost."""
+"""Servers with several workers begin at once over one database: tables are made once, no row is lost."""
 
 from __future__ import annotations
 
