@@ -48,14 +48,7 @@ class Target:
 
     def cpu(self) -> float:
         """Seconds of processor time of the server and its children so far."""
-        total = 0
-        for pid in _family(self.pid):
-            try:
-                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            total += int(fields[11]) + int(fields[12])
-        return total / _TICKS
+        return sum(map(cpu_of, _family(self.pid)))
 
     def memory_mb(self) -> float:
         """Resident memory of the server and its children."""
@@ -78,6 +71,20 @@ class Target:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds of processor time of a process so far; none for one that is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    return _family(pid)[1:]
 
 
 def _family(pid: int) -> list[int]:
@@ -119,11 +126,11 @@ def launch(target: Target, command: list[str], on: set[int], ready: str, **envir
     raise RuntimeError(f"{target.name} did not start; see {log}")
 
 
-def upstream(port: int = 0) -> Target:
-    """The model server behind all others; it shares the load's cores."""
+def upstream(port: int = 0, on: set[int] | None = None) -> Target:
+    """The model server behind all others; it shares the load's cores unless others are named."""
     port = port or free_port()
     target = Target("direct", f"http://127.0.0.1:{port}/v1")
-    return launch(target, [sys.executable, str(HERE / "upstream.py"), str(port)], cores()[1], "/models")
+    return launch(target, [sys.executable, str(HERE / "upstream.py"), str(port)], on or cores()[1], "/models")
 
 
 def raw() -> Target:
@@ -134,15 +141,21 @@ def raw() -> Target:
     return launch(Target("raw ASGI", f"http://127.0.0.1:{port}/v1"), command, cores()[0], "/models")
 
 
-def specstack(behind: Target, store: Path | None = None, name: str = "specstack") -> Target:
+def specstack(
+    behind: Target,
+    store: Path | None = None,
+    name: str = "specstack",
+    workers: int = 1,
+    on: set[int] | None = None,
+) -> Target:
     """This project; with a folder as `store` it keeps every chat completion there."""
     port = free_port()
     code = "from specstack.cli.main import stack_serve; stack_serve()"
     config = HERE / ("gateway.yaml" if store is None else "gateway-store.yaml")
-    command = [sys.executable, "-c", code, str(config), "--port", str(port)]
+    command = [sys.executable, "-c", code, str(config), "--port", str(port), "--workers", str(workers)]
     target = Target(name, f"http://127.0.0.1:{port}/v1", "mock/mock-llm", "mock/mock-embed")
     where = {"BENCH_UPSTREAM": str(_port_of(behind)), "BENCH_STORE": str(store or "")}
-    return launch(target, command, cores()[0], "/health", **where)
+    return launch(target, command, on or cores()[0], "/health", **where)
 
 
 def kept(store: Path) -> int:

@@ -12,7 +12,6 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import run
 import servers
 import start
 import upstream
+import workers
 from run import Scenario
 from servers import Target
 
@@ -132,20 +132,6 @@ def judged(runs: Runs) -> list[Row]:
     return rows
 
 
-def two_by_one(one: Target, other: Target, rounds: int, seconds: float) -> float | None:
-    """CPU per request of two processes at work at once, each with 16 clients, by that of one alone."""
-    found: list[float] = []
-    with ThreadPoolExecutor(2) as pool:
-        for _ in range(rounds):
-            both = list(pool.map(lambda target: run.measure(target, CHAT, seconds), (one, other)))
-            alone = run.measure(one, CHAT, seconds)["cpu_us"]
-            spent = sum(each["cpu_us"] * each["requests"] for each in both if each["cpu_us"])
-            requests = sum(each["requests"] for each in both)
-            if alone and requests:
-                found.append(spent / requests / alone)
-    return statistics.median(found) if found else None
-
-
 def table(rows: list[Row]) -> str:
     """The rows in Markdown."""
     lines = ["| target | measured | limit | |", "|---|--:|--:|---|"]
@@ -169,10 +155,6 @@ def measured(peers: list[Target], rounds: int, seconds: float, folder: Path) -> 
         idle = ours.memory_mb()
         runs = Runs(run.interleaved([*up, *peers], list(SCENARIOS), rounds, seconds))
         rows = judged(runs)
-        other = servers.specstack(behind, Path(tempfile.mkdtemp(dir=folder)), "the other")
-        up.append(other)
-        both = two_by_one(ours, other, rounds, seconds)
-        rows.append(Row("two processes: CPU per request by one's", both, 1.05, "x"))
         rows.append(Row("memory with the store, idle", idle, 100, "MB"))
         ours.stop()
         answered = runs.total("specstack", "requests", (CHAT, ALONE, STREAM, MANY, PACED))
@@ -180,6 +162,8 @@ def measured(peers: list[Target], rounds: int, seconds: float, folder: Path) -> 
     finally:
         for target in up:
             target.stop()
+    both = workers.compared(rounds, seconds, workers.RATE, folder)
+    rows.append(Row("two workers: CPU per request by one's", both.ratio, 1.05, "x"))
     return rows
 
 

@@ -77,10 +77,15 @@ class Lines:
 
 
 class AccessLog:
-    """Notes calls when they are over. `lines` takes the lines, in the style of the log."""
+    """Notes calls when they are over. `lines` takes the lines, in the style of the log.
 
-    def __init__(self, lines: Lines, style: Style) -> None:
+    They say from which process they come, if that is given.
+    """
+
+    def __init__(self, lines: Lines, style: Style, process: int | None = None) -> None:
         self._lines = lines
+        self._from = "" if process is None else f"[{process}] "
+        self._pid = "" if process is None else f'"pid": {process}, '
         self._write = self._json if style == "json" else self._text
         self._second = 0
         self._shown = ""
@@ -119,7 +124,7 @@ class AccessLog:
             self._second, self._shown = second, time.strftime("%H:%M:%S", time.localtime(second))
         who = who if who.isprintable() and " " not in who else encode_basestring(who)
         cut = "" if call.whole or call.status >= 400 else " cut"
-        head = f"{self._shown} INFO    {NAME}: {client} {who}"
+        head = f"{self._shown} INFO    {self._from}{NAME}: {client} {who}"
         return f"{head} {method} {path} {call.status or '-'} {ms:.1f}ms{cut} {call.ctx.request_id}\n"
 
     def _json(self, call: Call, method: str, path: str, client: str, who: str, ms: float) -> str:
@@ -135,7 +140,7 @@ class AccessLog:
             f'{{"time": "{self._shown}.{int((now - second) * 1000):03d}Z", "level": "info", '
             f'"category": "access", "logger": "{NAME}", '
             f'"message": "{method} {shown[1:-1]} {call.status or "-"}", '
-            f'"request_id": "{ctx.request_id}", {trace}"method": "{method}", "path": {shown}, '
+            f'{self._pid}"request_id": "{ctx.request_id}", {trace}"method": "{method}", "path": {shown}, '
             f'"status": {call.status or "null"}, "duration_ms": {ms:.2f}, '
             f'"whole": {"true" if call.whole else "false"}, "client": {encode_basestring(client)}, '
             f'"principal": {"null" if who == "-" else encode_basestring(who)}, '

@@ -32,6 +32,7 @@ from specstack_wire import codec_of
 if TYPE_CHECKING:
     from specstack.quota import Gate
     from specstack.recorder.recorder import Recorder
+    from specstack.workers.seat import Seat
 
 VALIDATING = os.environ.get("SPECSTACK_VALIDATE_REPLIES") == "1"
 """Whether every reply is checked against the spec, for tests (see `specstack.testing.validator`)."""
@@ -42,7 +43,8 @@ _log = logging.getLogger("specstack")
 class Application:
     """An ASGI app that starts its providers with its lifespan, or by `start` where nobody runs that.
 
-    `runtime` and `http` exist from then on.
+    `runtime` and `http` exist from then on. Who serves with several processes says before the start which
+    `seat` this one has.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Application:
     ) -> None:
         self.config = config
         self.server = config.server
+        self.seat: Seat | None = None
         self._auth = auth_provider(config.stack.server.auth)
         self._cors = CorsRules.of(config.stack.server.cors)
         self._recorder = recorder
@@ -81,6 +84,11 @@ class Application:
         if self._front is None:
             raise RuntimeError("the application has not started")
         return self._front
+
+    @property
+    def recording(self) -> bool:
+        """Whether calls are recorded, or answered from recordings."""
+        return self._recorder is not None
 
     async def start(self) -> None:
         """Start providers, fill tables, mount routers, unless that is done. Raises StartupError."""
@@ -149,7 +157,7 @@ class Application:
     def _supplies(self) -> Supplies:
         recorder = self._recorder
         if recorder is None:
-            return Supplies(UpstreamPool(), RandomIds(), SystemClock(), cache_dir())
+            return Supplies(UpstreamPool(), RandomIds(), SystemClock(), cache_dir(), seat=self.seat)
         return Supplies(UpstreamPool(), recorder.ids, recorder.clock, cache_dir(), recorder)
 
     def _mounted(self, runtime: Runtime) -> SpecApp:
@@ -220,7 +228,7 @@ class Application:
             return ()
         lines = self._lines = Lines()
         runtime.telemetry.meters.watch("log_dropped", lambda: [((), float(lines.dropped))])
-        return (AccessLog(lines, style).observer_for,)
+        return (AccessLog(lines, style, logs.process()).observer_for,)
 
 
 def build(

@@ -51,9 +51,13 @@ class Entry:
 
 
 class Keeper(Protocol):
-    """Where a table keeps what clients register. All but `lock` is for who holds it."""
+    """Where a table keeps what clients register. All but `lock` and `catch_up` is for who holds it."""
 
     lock: asyncio.Lock
+
+    async def catch_up(self) -> None:
+        """Take the lock and `sync`, as far as that is possible soon."""
+        ...
 
     async def sync(self) -> None:
         """Bring in what other processes have changed, by the table's `take`."""

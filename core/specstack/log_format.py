@@ -48,11 +48,12 @@ def unknown_category(name: str, categories: Mapping[str, LogCategory]) -> str:
 class TextFormat(logging.Formatter):
     """Time, level, logger and message in a line. Ids that the message leaves out stand behind it.
 
-    An exception's traceback is on the lines below.
+    An exception's traceback is on the lines below. With `processes` the process stands before the logger.
     """
 
-    def __init__(self, redactor: Redactor) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
+    def __init__(self, redactor: Redactor, processes: bool = False) -> None:
+        process = "[%(process)d] " if processes else ""
+        super().__init__(f"%(asctime)s %(levelname)-7s {process}%(name)s: %(message)s", "%H:%M:%S")
         self._redactor = redactor
 
     def format(self, record: logging.LogRecord) -> str:
@@ -69,10 +70,14 @@ class TextFormat(logging.Formatter):
 
 
 class JsonFormat(logging.Formatter):
-    """An object with time, level, category, logger, message, ids, further fields and the exception."""
+    """An object with time, level, category, logger, message, ids, further fields and the exception.
 
-    def __init__(self, redactor: Redactor, categories: Categories) -> None:
+    With `processes` the process is the field `pid`.
+    """
+
+    def __init__(self, redactor: Redactor, categories: Categories, processes: bool = False) -> None:
         super().__init__()
+        self._processes = processes
         self._redactor = redactor
         self._categories = categories
 
@@ -84,6 +89,7 @@ class JsonFormat(logging.Formatter):
             "category": self._categories.of(record.name),
             "logger": record.name,
             "message": record.getMessage(),
+            **({"pid": record.process} if self._processes else {}),
             **_ids(record),
             **_fields(record),
         }

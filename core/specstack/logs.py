@@ -28,15 +28,20 @@ _STYLES = ("text", "json")
 redactor = Redactor()
 """Cleans every message of this process."""
 _style: Style | None = None
+_processes = False
 
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """What is logged and how. `levels` are those of categories that have one of their own."""
+    """What is logged and how. `levels` are those of categories that have one of their own.
+
+    With `processes` each message says from which process it comes.
+    """
 
     level: str = "info"
     style: Style = "text"
     levels: Mapping[str, str] = field(default_factory=dict[str, str])
+    processes: bool = False
 
 
 def set_up(settings: LogSettings, categories: Mapping[str, LogCategory] | None = None) -> None:
@@ -44,14 +49,14 @@ def set_up(settings: LogSettings, categories: Mapping[str, LogCategory] | None =
 
     Without `categories` there is one level for us, and warnings alone of libraries.
     """
-    global _style
-    _style = settings.style
+    global _style, _processes
+    _style, _processes = settings.style, settings.processes
     known = categories or {"server": LogCategory(loggers=("specstack",), libraries=("",))}
     handler = logging.StreamHandler(sys.stderr)
     if settings.style == "json":
-        handler.setFormatter(JsonFormat(redactor, Categories(known)))
+        handler.setFormatter(JsonFormat(redactor, Categories(known), settings.processes))
     else:
-        handler.setFormatter(TextFormat(redactor))
+        handler.setFormatter(TextFormat(redactor, settings.processes))
     logging.getLogger().handlers[:] = [handler]
     for name, category in known.items():
         ours = settings.levels.get(name) or _later(settings.level, category.default)
@@ -67,7 +72,8 @@ def set_up_for(config: "RunConfig", server: GeneratedServer, env: Mapping[str, s
     spec: TelemetrySpec | None = None if server.telemetry is None else load_reference(server.telemetry)
     categories: Mapping[str, LogCategory] = {} if spec is None else spec.categories
     settings = config.stack.logging
-    wanted = LogSettings(settings.level, settings.format, settings.categories or {})
+    processes = config.stack.server.workers > 1
+    wanted = LogSettings(settings.level, settings.format, settings.categories or {}, processes)
     redactor.know(secrets_of(config.stack, *(one.config for one in config.providers)))
     set_up(from_environment(wanted, os.environ if env is None else env, categories), categories)
 
@@ -75,6 +81,11 @@ def set_up_for(config: "RunConfig", server: GeneratedServer, env: Mapping[str, s
 def style() -> Style | None:
     """How the log looks; None where this process has set up none, or one of its own."""
     return _style
+
+
+def process() -> int | None:
+    """The number of this process, for messages that are to say it."""
+    return os.getpid() if _processes else None
 
 
 def from_environment(
@@ -105,7 +116,7 @@ def from_environment(
         faults.append(f"{STYLE_VARIABLE}: '{chosen}' is no format; {close_to(chosen, _STYLES)}")
     if faults:
         raise StartupError(*faults)
-    return LogSettings(level, cast("Style", chosen), levels)
+    return LogSettings(level, cast("Style", chosen), levels, settings.processes)
 
 
 def _later(level: str, other: str | None) -> str:

@@ -30,6 +30,7 @@ from specstack_wire import (
 
 if TYPE_CHECKING:
     from specstack.recorder.recorder import Recorder
+    from specstack.workers.seat import Seat
 
 T = TypeVar("T")
 Around = Callable[[Upstream, UpstreamSettings], Upstream]
@@ -52,13 +53,14 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Supplies:
-    """What every provider of a server is given."""
+    """What every provider of a server is given, and the place of this process among several."""
 
     upstreams: UpstreamPool
     ids: Ids
     clock: Clock
     cache_dir: Path
     recorder: "Recorder | None" = None
+    seat: "Seat | None" = None
 
     def upstream(self, provider_id: str) -> Callable[[UpstreamSettings], Upstream]:
         """What opens a provider's clients of other servers."""

@@ -104,13 +104,9 @@ class RoutingTable(Generic[R, P]):
 
     async def entry(self, ctx: RequestContext, identifier: str, *, param: str | None = None) -> Entry:
         """One entry by id or alias. Raises the resource's `not_found`."""
-        route = self._routes.get(identifier)
-        if route is None:
-            await wait_for_first(self._discoveries.values(), FIRST_WAIT)
-            route = self._routes.get(identifier)
-        if route is None or route.entry is None:
-            raise self._unknown(identifier, param)
-        return route.entry
+        if identifier not in self._routes and self.keeper is not None:
+            await self.keeper.catch_up()
+        return await self._found(identifier, param)
 
     async def list(self, ctx: RequestContext) -> list[R]:
         """All resources as clients see them; waits briefly for providers that never answered."""
@@ -218,7 +214,7 @@ class RoutingTable(Generic[R, P]):
     async def unregister(self, ctx: RequestContext, identifier: str, *, param: str | None = None) -> Entry:
         """Remove a registered resource. Raises `not_found`, or `conflict` for one that is not its own."""
         async with self._changing():
-            entry = await self.entry(ctx, identifier, param=param)
+            entry = await self._found(identifier, param)
             if entry.source == "discovered":
                 raise self._kept(entry, f"its provider '{entry.provider_id}' announces it", param)
             if entry.source == "config":
@@ -321,6 +317,15 @@ class RoutingTable(Generic[R, P]):
             await self.keeper.sync()
             yield
 
+    async def _found(self, identifier: str, param: str | None) -> Entry:
+        route = self._routes.get(identifier)
+        if route is None:
+            await wait_for_first(self._discoveries.values(), FIRST_WAIT)
+            route = self._routes.get(identifier)
+        if route is None or route.entry is None:
+            raise self._unknown(identifier, param)
+        return route.entry
+
     def _entry(
         self, wanted: Registration, identifier: str, bare: str, provider_id: str, source: Source
     ) -> Entry:
@@ -378,11 +383,10 @@ class RoutingTable(Generic[R, P]):
         member = self._members.get(provider_id) if self._prefixed and slash and rest else None
         if member is not None:
             return Route(member.provider, provider_id, rest, None)
-        await wait_for_first(self._discoveries.values(), FIRST_WAIT)
-        route = self._routes.get(identifier)
-        if route is None:
-            raise self._unknown(identifier, param)
-        return route
+        if self.keeper is not None:
+            await self.keeper.catch_up()
+        await self._found(identifier, param)
+        return self._routes[identifier]
 
     def _check(
         self, entry: Entry, identifier: str, requires: Mapping[str, Sequence[str]], param: str | None

@@ -43,7 +43,7 @@ class Runtime:
         self.running: list[Running] = []
         self.phase: Literal["starting", "running", "stopping"] = "starting"
         self.storage = Storage(config.stack, server.sql_tables, server.migrations)
-        self.telemetry = Telemetry(config, server)
+        self.telemetry = Telemetry(config, server, supplies.seat)
         self._supplies = supplies
         self._providers: dict[str, dict[str, Any]] = {}
         self._tables: dict[str, RoutingTable[Any, Any]] = {}

@@ -1,13 +1,16 @@
-"""Running an application: one process, one event loop, a socket, and an orderly end."""
+"""Running an application: a socket, an event loop in one process or several, and an orderly end."""
 
 import asyncio
 import gc
 import logging
+import os
+import signal
 import socket
 import ssl
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from specstack.http.dispatch import AsgiApp
@@ -19,36 +22,110 @@ if TYPE_CHECKING:
     import uvicorn
 
     from specstack.assembly import Application
+    from specstack.workers.worker import Worker
     from specstack_api.run_config import ServerConfig
 
 _BACKLOG = 2048
-_BEFORE_ANNOUNCING = 1.0
-"""Seconds for which the message that the server is ready waits for providers to say what they have."""
-_TICK = 0.05
-"""Seconds between two looks at the requests that are under way when the server is to stop."""
-_LAST_WORDS = 2.0
-"""Seconds after the grace period in which streams may send their error event."""
 
 _log = logging.getLogger("specstack")
 
 
-def serve(app: "Application", ready: Callable[[str], None], *, insecure: bool = False) -> None:
-    """Serve until SIGINT or SIGTERM. `ready` is called with the base URL once requests are taken.
+def serve(
+    app: "Application",
+    describe: Callable[[str], str],
+    tell: Callable[[str], None],
+    *,
+    insecure: bool = False,
+) -> None:
+    """Serve until SIGINT or SIGTERM, with as many processes as the run config says.
 
-    Raises StartupError when the server cannot start, and when it would take requests of other machines
-    without knowing who asks, unless `insecure` allows that.
+    Once requests are taken, `tell` gets what `describe` says of the base URL; that is called where the
+    application runs. Raises StartupError when the server cannot start, and when it would take requests of
+    other machines without knowing who asks, unless `insecure` allows that.
     """
     settings = app.config.stack.server
     context = server_context(settings.tls) if settings.tls is not None else None
     anywhere = insecure or knows_callers(settings)
+    if settings.workers > 1:
+        _check_workers(app)
     listener = _listen(settings.host, settings.port, anywhere=anywhere)
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(app, listener, context, ready))
+        if settings.workers > 1:
+            _serve_with_workers(app, listener, context, describe, tell)
+        else:
+            _run(app, listener, context, lambda url: tell(describe(url)))
     except KeyboardInterrupt:
         _log.info("stopped")
     finally:
         listener.close()
+
+
+def _run(
+    app: "Application",
+    listener: socket.socket,
+    context: ssl.SSLContext | None,
+    ready: Callable[[str], None],
+    worker: "Worker | None" = None,
+) -> None:
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(app, listener, context, ready, worker))
+
+
+def _check_workers(app: "Application") -> None:
+    """Whether an application can be served by several processes. Raises StartupError."""
+    if not hasattr(os, "fork"):
+        raise StartupError("server.workers: several workers need a system that can fork; say --workers 1")
+    if app.recording:
+        raise StartupError(
+            "server.workers: calls are recorded or replayed in their order, by one process; say --workers 1"
+        )
+    workers = app.config.stack.server.workers
+    for one in app.config.providers:
+        if one.spec.provider_type.startswith("inline::"):
+            _log.warning(
+                "each of the %d workers runs the provider %s (%s) for itself: what it loads is in memory "
+                "%d times, and all compute on the same cores",
+                *(workers, one.provider_id, one.spec.provider_type, workers),
+            )
+
+
+def _serve_with_workers(
+    app: "Application",
+    listener: socket.socket,
+    context: ssl.SSLContext | None,
+    describe: Callable[[str], str],
+    tell: Callable[[str], None],
+) -> None:
+    from specstack.workers.supervisor import Supervisor
+
+    def work(worker: "Worker") -> None:
+        app.seat = worker.seat
+
+        def ready(url: str) -> None:
+            if worker.seat.number == 1:
+                worker.say(describe(url))
+
+        _run(app, listener, context, ready, worker)
+
+    with _meeting_place(app) as folder:
+        ended = Supervisor(listener, app.config.stack.server.workers, work, tell, folder).run()
+    if ended == signal.SIGINT:
+        raise KeyboardInterrupt
+    # As one process would have ended.
+    signal.signal(ended, signal.SIG_DFL)
+    signal.raise_signal(ended)
+
+
+@contextmanager
+def _meeting_place(app: "Application") -> Generator[Path | None]:
+    """A directory of this server's processes, if they need one: to tell metrics that are asked of any."""
+    if not app.config.stack.telemetry.prometheus:
+        yield None
+        return
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix="specstack-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 def knows_callers(settings: "ServerConfig") -> bool:
@@ -76,10 +153,12 @@ async def _serve(
     listener: socket.socket,
     context: ssl.SSLContext | None,
     ready: Callable[[str], None],
+    worker: "Worker | None",
 ) -> None:
     import uvicorn
 
     from specstack.http.server import ServerProtocol
+    from specstack.server_process import LAST_WORDS, Server
 
     await app.start()
     host, port = listener.getsockname()[:2]
@@ -91,7 +170,7 @@ async def _serve(
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=int(grace + _LAST_WORDS) + 1,
+        timeout_graceful_shutdown=int(grace + LAST_WORDS) + 1,
         ws_max_size=app.config.stack.server.body_limit_bytes,
         # Otherwise any process of this machine could say in a header which address it calls from.
         proxy_headers=False,
@@ -104,7 +183,7 @@ async def _serve(
     gc.collect()
     gc.freeze()
     gc.enable()
-    await _server_class()(config, app, lambda: ready(f"{scheme}://{shown}:{port}")).serve([listener])
+    await Server(config, app, lambda: ready(f"{scheme}://{shown}:{port}"), worker).serve([listener])
 
 
 def _always(
@@ -114,61 +193,6 @@ def _always(
         return context
 
     return made
-
-
-def _server_class() -> "Callable[[uvicorn.Config, Application, Callable[[], None]], uvicorn.Server]":
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        """Tells when it is ready; ends what is still running when the grace period is over."""
-
-        def __init__(self, config: uvicorn.Config, app: "Application", ready: Callable[[], None]) -> None:
-            super().__init__(config)
-            self._app = app
-            self._grace = app.config.stack.server.shutdown_grace_seconds
-            self._drain_for = app.config.stack.server.shutdown_drain_seconds
-            self._ready = ready
-            self._announcing: asyncio.Task[None] | None = None
-
-        async def _announce(self) -> None:
-            # Requests are taken already; only the message waits for what providers have.
-            await self._app.runtime.discover(_BEFORE_ANNOUNCING)
-            self._ready()
-
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if self.started:
-                self._announcing = asyncio.create_task(self._announce())
-
-        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            if self._announcing is not None:
-                self._announcing.cancel()
-            self._app.retire()
-            ending = asyncio.create_task(self._end())
-            await self._drain()
-            try:
-                await super().shutdown(sockets)
-            finally:
-                ending.cancel()
-
-        async def _drain(self) -> None:
-            """Take requests still, which are told that the server is not ready, until those under way end."""
-            under_way = set(self.server_state.tasks)
-            began = time.monotonic()
-            while not self.force_exit:
-                took = time.monotonic() - began
-                busy = any(not one.done() for one in under_way) and took < self._drain_for + self._grace
-                if not busy and took >= self._drain_for:
-                    return
-                await asyncio.sleep(_TICK)
-
-        async def _end(self) -> None:
-            await asyncio.sleep(self._drain_for + self._grace)
-            if self.server_state.tasks:
-                _log.warning("ending %d requests after %g s", len(self.server_state.tasks), self._grace)
-            await self._app.stop()
-
-    return Server
 
 
 def _listen(host: str, port: int, *, anywhere: bool) -> socket.socket:

@@ -49,7 +49,7 @@ SERVER = GeneratedServer(
     errors="specstack_api.errors",
     openapi="specstack_api",
     package="specstack",
-    generator="753701c41722b0f6fc43ce4e4439cec086fabdf4393fc9944b5d2c3ab91f6a34",
+    generator="d48415f5fd5b07aa5171eac5bee6dfe513641aae8bc35473b5fa2ce2e566475e",
     sql_tables=(
         SqlTable(
             name="chat_completions",

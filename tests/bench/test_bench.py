@@ -48,6 +48,13 @@ async def test_the_load_counts_what_the_model_server_says(port: int, scenario: s
     assert found["events"] == found["requests"] * events
 
 
+async def test_a_load_of_a_rate_keeps_to_it(port: int) -> None:
+    found = await load.load(f"http://127.0.0.1:{port}/v1/models", 4, 1.0, None, 40)
+    # One that is late does not make up for it.
+    assert 10 <= found["requests"] <= 44
+    assert found["errors"] == 0
+
+
 async def test_the_load_counts_errors(port: int) -> None:
     found = await load.load(f"http://127.0.0.1:{port}/v1/nothing", 1, 0.1, None)
     assert found["errors"] == found["requests"] > 0
@@ -185,7 +192,12 @@ def test_targets_are_on_this_machine(text: str) -> None:
         (
             "targets.py",
             ["--rounds", "1", "--seconds", "0.1", "--starts", "1"],
-            ["128 streams: events lost | 0.000", "not in the store | 0.000", "two processes", "health"],
+            ["128 streams: events lost | 0.000", "not in the store | 0.000", "two workers", "health"],
+        ),
+        (
+            "workers.py",
+            ["--rounds", "1", "--seconds", "0.5", "--rate", "50"],
+            ["beside another server", "times that", "alone", "shares"],
         ),
         (
             "memory.py",

@@ -77,6 +77,10 @@ class Collector:
         """The attributes of what the spans are of."""
         return [attributes(resource) for resource, _ in self._spans]
 
+    def sent_metrics(self) -> list[Any]:
+        """What each message with metrics was of: its resource and all that belongs to it, in turn."""
+        return [resource for request in self._metrics for resource in request.resource_metrics]
+
     def metrics(self) -> dict[str, Any]:
         """The metrics that came last, by name."""
         last = self._metrics[-1]

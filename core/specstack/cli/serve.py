@@ -29,6 +29,9 @@ def serve(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Listen on this port instead; 0 takes a free one.")
     ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=128, help="Serve with so many processes instead.")
+    ] = None,
     log_level: Annotated[Level | None, typer.Option(help="Log from this level upwards instead.")] = None,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Let anybody who reaches the server use it, from anywhere.")
@@ -42,6 +45,7 @@ def serve(
       stack-serve                        the default distribution, `starter`
       stack-serve my-config.yaml         your own run config
       stack-serve --port 9000            on another port
+      stack-serve --workers 2            with two processes, on two cores
       OLLAMA_URL=http://localhost:11434/v1 stack-serve     with Ollama's models too
       SPECSTACK_GGUF=/models/some.gguf stack-serve         with a GGUF file of your own
     """
@@ -59,19 +63,21 @@ def serve(
         from specstack.config import load_config
         from specstack.serving import serve as run
 
-        config = _overridden(load_config(found.path, SERVER), host, port, log_level)
+        config = _overridden(load_config(found.path, SERVER), host, port, workers, log_level)
         logs.set_up_for(config, SERVER)
         app = build(config)
-        run(app, lambda url: typer.echo(banner(app, url, found.notice)), insecure=insecure)
+        run(app, lambda url: banner(app, url, found.notice), typer.echo, insecure=insecure)
     except StartupError as error:
         fail(*error.lines)
 
 
-def _overridden(config: "RunConfig", host: str | None, port: int | None, level: Level | None) -> "RunConfig":
+def _overridden(
+    config: "RunConfig", host: str | None, port: int | None, workers: int | None, level: Level | None
+) -> "RunConfig":
     """The run config with what the command line says in place of what the file says."""
     from dataclasses import replace
 
-    given: dict[str, Any] = {"host": host, "port": port}
+    given: dict[str, Any] = {"host": host, "port": port, "workers": workers}
     given = {key: one for key, one in given.items() if one is not None}
     if host == "":
         fail("--host is empty; name an address, such as 127.0.0.1, or 0.0.0.0 for all")

@@ -13,7 +13,7 @@ def create(runtime: Runtime) -> MetricsService:
 
 
 class Metrics(MetricsService):
-    """Answers from the runtime's meters."""
+    """Answers from the meters of the runtime, and of the other workers."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._telemetry = runtime.telemetry
@@ -25,4 +25,4 @@ class Metrics(MetricsService):
             raise MetricsOff(
                 "This server serves no metrics; `telemetry: {prometheus: true}` in its run config lets it."
             )
-        return Binary(exposition(self._telemetry.meters.collect(), self._telemetry.about), MEDIA_TYPE)
+        return Binary(exposition(await self._telemetry.collect(), self._telemetry.about), MEDIA_TYPE)

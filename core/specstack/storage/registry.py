@@ -10,6 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from pydantic_core import to_json
@@ -24,6 +25,8 @@ POLL = 0.5
 REREAD = 30.0
 """Seconds after which everything is read though the counter stands: a process may have died between
 writing a record and raising it."""
+CATCH_UP = 1.0
+"""Seconds that a look on behalf of a call may take."""
 
 _VERSION = "version"
 _FIELDS = (
@@ -139,6 +142,12 @@ class _TableKeeper:
         self._name = name
         self._table = table
         self.lock = registry.lock
+
+    async def catch_up(self) -> None:
+        """Take in what others have changed a moment ago, unless that takes long."""
+        with suppress(StorageUnavailable, TimeoutError):
+            async with asyncio.timeout(CATCH_UP):
+                await self._registry.sync()
 
     async def sync(self) -> None:
         """Take in what others have changed; under the lock."""

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import uuid4
 
 from specstack import __version__
 from specstack.config import RunConfig, load_reference
@@ -12,8 +13,12 @@ from specstack.descriptors import GeneratedServer, Operation, TelemetrySpec
 from specstack.http.call import Observe, ObserverFor
 from specstack.startup import StartupError
 from specstack.telemetry.labels import providers_of
-from specstack.telemetry.meters import Meters
+from specstack.telemetry.meters import Family, Meters
 from specstack_wire import Upstream, UpstreamSettings
+
+if TYPE_CHECKING:
+    from specstack.telemetry.peers import Peers
+    from specstack.workers.seat import Seat
 
 UPSTREAM_LOG = "specstack.upstream"
 """The logger that tells each call to another server, at `debug`."""
@@ -31,10 +36,10 @@ class _Wanted(NamedTuple):
 class Telemetry:
     """The metrics, traces and upstream log of one server. What is off is not imported, observed or wrapped.
 
-    Raises StartupError when a package is missing.
+    `seat` is that of this process if there are several. Raises StartupError when a package is missing.
     """
 
-    def __init__(self, config: RunConfig, server: GeneratedServer) -> None:
+    def __init__(self, config: RunConfig, server: GeneratedServer, seat: "Seat | None" = None) -> None:
         settings = config.stack.telemetry
         spec: TelemetrySpec | None = None if server.telemetry is None else load_reference(server.telemetry)
         sending = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() != "true"
@@ -45,6 +50,8 @@ class Telemetry:
             "service.name": settings.service_name or os.environ.get("OTEL_SERVICE_NAME") or "specstack",
             "service.version": __version__,
         }
+        self._seat = seat
+        self._peers: Peers | None = None
         self._around: Callable[[Upstream, UpstreamSettings], Upstream] | None = None
         self._starts: list[Callable[[], None]] = []
         self._stops: list[Callable[[], Awaitable[object]]] = []
@@ -59,6 +66,10 @@ class Telemetry:
         """The client of another server, observed if anything is on."""
         return upstream if self._around is None else self._around(upstream, settings)
 
+    async def collect(self) -> list[Family]:
+        """All metrics as they are now, those of other workers too."""
+        return self.meters.collect() if self._peers is None else await self._peers.collect()
+
     def start(self) -> None:
         """Begin to send, in the running loop."""
         for start in self._starts:
@@ -72,13 +83,17 @@ class Telemetry:
         from specstack.telemetry.upstreams import Begin, UpstreamTelemetry
 
         settings, providers = config.stack.telemetry, providers_of(config)
+        about = self.about
+        if self._seat is not None:
+            # A collector must not take the numbers of two processes for those of one.
+            about = {**about, "service.instance.id": str(uuid4())}
         endpoint = settings.endpoint and settings.endpoint.rstrip("/")
         begin: Begin | None = None
         if wanted.traces:
             from specstack.telemetry.otlp import TraceSender
             from specstack.telemetry.tracing import CallSpans, Spans
 
-            traces = TraceSender(self.about, endpoint, settings.sample_ratio)
+            traces = TraceSender(about, endpoint, settings.sample_ratio)
             spans = Spans(traces.provider, spec.spans)
             begin = spans.begin
             # Before all others, so that the log knows the trace from then on.
@@ -90,10 +105,16 @@ class Telemetry:
 
             self.observers.append(CallMetrics(self.meters, providers).observer_for)
             watch_process(self.meters)
+            if self._seat is not None and self._seat.folder is not None:
+                from specstack.telemetry.peers import Peers
+
+                self._peers = Peers(self._seat, self._seat.folder, self.meters)
+                self._starts.append(self._peers.start)
+                self._stops.append(self._peers.stop)
         if wanted.metrics:
             from specstack.telemetry.otlp import MetricSender
 
-            metrics = MetricSender(self.meters, self.about, endpoint)
+            metrics = MetricSender(self.meters, about, endpoint)
             self._starts.append(metrics.start)
             self._stops.append(metrics.stop)
         asking: dict[str, Operation] = {}

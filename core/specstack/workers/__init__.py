@@ -1,0 +1,1 @@
+"""Several processes for one server: a supervisor that serves nothing, and the workers that it keeps alive."""
