@@ -3,7 +3,7 @@
 # generate`.
 """The generated server: routers, tables and registries, and `SERVER`, which names them all."""
 
-from specstack.descriptors import ApiEntry, GeneratedServer, SqlTable
+from specstack.descriptors import ApiEntry, GeneratedServer, SqlColumn, SqlTable
 
 SERVER = GeneratedServer(
     apis={
@@ -49,13 +49,23 @@ SERVER = GeneratedServer(
     errors="specstack_api.errors",
     openapi="specstack_api",
     package="specstack",
-    generator="ced46cae64a1549166250fff32869045ed6d3639cf4153ed43c55c25dc98efcc",
+    generator="8b7d0c8c842a0c86f56132031257cbd7975c7ea9592f3f5772b0ffbeb7c4d38c",
     sql_tables=(
         SqlTable(
             name="chat_completions",
+            table="specstack_chat_completions",
             api="inference",
             store="inference",
             model="specstack_server.sql_tables.inference:ChatCompletions",
+            columns=(
+                SqlColumn(name="row_id", kind="integer", auto=True),
+                SqlColumn(name="completion_id", kind="string", max_length=512),
+                SqlColumn(name="created", kind="integer"),
+                SqlColumn(name="model", kind="text"),
+                SqlColumn(name="metadata", kind="json", nullable=True),
+                SqlColumn(name="request", kind="bytes"),
+                SqlColumn(name="reply", kind="bytes"),
+            ),
         ),
     ),
     migrations={
