@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 
 LOOK = 1.0
 """Seconds between two looks at what the process does."""
@@ -23,6 +24,18 @@ def trimmer() -> Callable[[], object] | None:
     except (ImportError, OSError, AttributeError, TypeError):
         return None
     return lambda: trim(0)
+
+
+@asynccontextmanager
+async def kept_small() -> AsyncGenerator[None]:
+    """Give memory back as long as this lasts."""
+    trim = trimmer()
+    task = asyncio.create_task(keep_small(trim)) if trim is not None else None
+    try:
+        yield
+    finally:
+        if task is not None:
+            task.cancel()
 
 
 async def keep_small(trim: Callable[[], object], spent: Callable[[], float] = time.process_time) -> None:

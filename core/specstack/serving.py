@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from specstack.give_back import keep_small, trimmer
+from specstack.give_back import kept_small
 from specstack.http.dispatch import AsgiApp
 from specstack.http.hosts import Doorkeeper, is_loopback
 from specstack.startup import StartupError
@@ -105,14 +105,8 @@ async def _serve(
     gc.collect()
     gc.freeze()
     gc.enable()
-    server = _server_class()(config, app, lambda: ready(f"{scheme}://{shown}:{port}"))
-    trim = trimmer()
-    keeping = asyncio.create_task(keep_small(trim)) if trim is not None else None
-    try:
-        await server.serve([listener])
-    finally:
-        if keeping is not None:
-            keeping.cancel()
+    async with kept_small():
+        await _server_class()(config, app, lambda: ready(f"{scheme}://{shown}:{port}")).serve([listener])
 
 
 def _always(

@@ -49,7 +49,7 @@ SERVER = GeneratedServer(
     errors="specstack_api.errors",
     openapi="specstack_api",
     package="specstack",
-    generator="8b7d0c8c842a0c86f56132031257cbd7975c7ea9592f3f5772b0ffbeb7c4d38c",
+    generator="41ade56c16f2f9b17e4ab08f2e904992942f792b7cc2990a55a683dd363f3125",
     sql_tables=(
         SqlTable(
             name="chat_completions",
