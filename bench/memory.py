@@ -1,6 +1,8 @@
 """Whether memory stays where it is: idle, after many requests and streams, in minutes of load after that.
 
-Every chat completion is kept, in a SQLite file of its own. Linux only. The targets are for:
+Every chat completion is kept, in a SQLite file of its own. Memory is looked at when the server has answered
+for the first time, five seconds after the requests and streams, and then right after each slice of the load.
+Linux only. The targets are for:
 
     python bench/memory.py --requests 100000 --streams 10000 --minutes 30
 
@@ -65,9 +67,13 @@ def until(target: Target, name: str, many: int, seconds: float) -> int:
     return done
 
 
-def watch(target: Target, requests: int, streams: int, minutes: float, seconds: float) -> tuple[Series, int]:
+def watch(
+    target: Target, requests: int, streams: int, minutes: float, seconds: float, rest: float
+) -> tuple[Series, int]:
     """The measurement, and how many completions there were at least."""
     time.sleep(min(2, seconds))
+    # At the first start another process makes the store's tables, and is no part of what is idle.
+    target.alone(60)
     idle = target.memory_mb()
     asked = until(target, "chat", requests, seconds) + until(target, "chat stream", streams, seconds)
     time.sleep(min(5, seconds))  # what waits to be written is written
@@ -76,6 +82,7 @@ def watch(target: Target, requests: int, streams: int, minutes: float, seconds: 
     while (passed := time.perf_counter() - began) < minutes * 60:
         asked += until(target, "chat" if len(series.points) % 2 else "chat stream", 1, seconds)
         series.points.append((passed, target.memory_mb()))
+        time.sleep(rest)
     return series, asked
 
 
@@ -88,6 +95,7 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=10_000)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--slice", type=float, default=10.0, help="seconds between two looks at the memory")
+    parser.add_argument("--rest", type=float, default=0.0, help="seconds without load after each slice")
     parser.add_argument("--json", type=Path, help="write the series there")
     args = parser.parse_args()
     behind = servers.upstream()
@@ -95,7 +103,7 @@ def main() -> None:
     try:
         with tempfile.TemporaryDirectory() as folder:
             target = servers.specstack(behind, Path(folder))
-            series, asked = watch(target, args.requests, args.streams, args.minutes, args.slice)
+            series, asked = watch(target, args.requests, args.streams, args.minutes, args.slice, args.rest)
             target.stop()
             kept = servers.kept(Path(folder))
     finally:

@@ -61,6 +61,12 @@ class Target:
             total += sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
         return total / 1024
 
+    def alone(self, seconds: float) -> None:
+        """Wait at most so long for processes that the server has started to end."""
+        until = time.perf_counter() + seconds
+        while len(_family(self.pid)) > 1 and time.perf_counter() < until:
+            time.sleep(0.05)
+
     def stop(self) -> None:
         """End the server, if it was started here."""
         if self.process is None:

@@ -11,6 +11,7 @@ import argparse
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,6 +153,8 @@ def measured(peers: list[Target], rounds: int, seconds: float, folder: Path) -> 
         up.append(servers.raw())
         if (found := servers.nginx(behind)) is not None:
             up.append(found)
+        time.sleep(2)
+        ours.alone(60)
         idle = ours.memory_mb()
         runs = Runs(run.interleaved([*up, *peers], list(SCENARIOS), rounds, seconds))
         rows = judged(runs)

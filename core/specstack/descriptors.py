@@ -190,13 +190,35 @@ class ApiEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SqlTable:
-    """A table of the spec. `model` is `module:Class` of its SQLModel class, imported when it is used."""
+class SqlColumn:
+    """A column of the spec. `default` stands where a row gives no value; the database counts `auto` up."""
 
     name: str
+    kind: Literal["string", "text", "integer", "number", "boolean", "json", "bytes"]
+    nullable: bool = False
+    max_length: int | None = None
+    default: Any = None
+    auto: bool = False
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """What the table's SQLAlchemy column has there."""
+        return {"kind": self.kind, "max_length": self.max_length, "default": self.default, "auto": self.auto}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqlTable:
+    """A table of the spec: `table` in databases, `columns` without those that all tables have.
+
+    `model` is `module:Class` of its SQLModel class, imported when rows are read.
+    """
+
+    name: str
+    table: str
     api: str
     store: str
     model: str
+    columns: tuple[SqlColumn, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

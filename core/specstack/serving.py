@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from specstack.give_back import kept_small
 from specstack.http.dispatch import AsgiApp
 from specstack.http.hosts import Doorkeeper, is_loopback
 from specstack.startup import StartupError
@@ -183,7 +184,8 @@ async def _serve(
     gc.collect()
     gc.freeze()
     gc.enable()
-    await Server(config, app, lambda: ready(f"{scheme}://{shown}:{port}"), worker).serve([listener])
+    async with kept_small():
+        await Server(config, app, lambda: ready(f"{scheme}://{shown}:{port}"), worker).serve([listener])
 
 
 def _always(

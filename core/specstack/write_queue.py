@@ -16,7 +16,7 @@ R = TypeVar("R")
 
 WAIT_FOR_ROOM = 30.0
 """Seconds that `room` waits."""
-BATCH_BYTES = 8 << 20
+BATCH_BYTES = 1 << 20
 """A batch that has reached this is not made larger."""
 QUIET = 60.0
 """Seconds between two messages of one kind in the log."""
@@ -202,7 +202,8 @@ class WriteQueue(Generic[T, R]):
     async def _gather(self) -> None:
         """Give a batch its time to grow."""
         self._enough.clear()
-        if len(self._items) >= self._limits.batch or self._settling or not self._limits.interval:
+        full = len(self._items) >= self._limits.batch or self.counts.size >= BATCH_BYTES
+        if full or self._settling or not self._limits.interval:
             return
         try:
             async with asyncio.timeout(self._limits.interval):

@@ -37,7 +37,10 @@ class SqlStore(Protocol):
     """
 
     async def insert(self, table: str, rows: Sequence[Owned]) -> None:
-        """Write all of the rows or none. Raises Conflict for a key that is taken."""
+        """Write all of the rows or none. Raises Conflict for a key that is taken.
+
+        Without rows it only gets ready for those to come.
+        """
         ...
 
     async def get(

@@ -3,7 +3,7 @@
 # generate`.
 """The generated server: routers, tables and registries, and `SERVER`, which names them all."""
 
-from specstack.descriptors import ApiEntry, GeneratedServer, SqlTable
+from specstack.descriptors import ApiEntry, GeneratedServer, SqlColumn, SqlTable
 
 SERVER = GeneratedServer(
     apis={
@@ -49,13 +49,23 @@ SERVER = GeneratedServer(
     errors="specstack_api.errors",
     openapi="specstack_api",
     package="specstack",
-    generator="d48415f5fd5b07aa5171eac5bee6dfe513641aae8bc35473b5fa2ce2e566475e",
+    generator="7cfd32038c99eb1ad665a20501711eefd4cb7f4c72561efeebc2816a7bea2df0",
     sql_tables=(
         SqlTable(
             name="chat_completions",
+            table="specstack_chat_completions",
             api="inference",
             store="inference",
             model="specstack_server.sql_tables.inference:ChatCompletions",
+            columns=(
+                SqlColumn(name="row_id", kind="integer", auto=True),
+                SqlColumn(name="completion_id", kind="string", max_length=512),
+                SqlColumn(name="created", kind="integer"),
+                SqlColumn(name="model", kind="text"),
+                SqlColumn(name="metadata", kind="json", nullable=True),
+                SqlColumn(name="request", kind="bytes"),
+                SqlColumn(name="reply", kind="bytes"),
+            ),
         ),
     ),
     migrations={

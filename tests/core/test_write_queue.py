@@ -77,6 +77,20 @@ async def test_a_batch_ends_where_it_has_become_large(store: Store, monkeypatch:
     await waiting.aclose()
 
 
+async def test_what_fills_a_batch_by_its_bytes_does_not_wait(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write_queue, "BATCH_BYTES", 100)
+    waiting = queue(store, interval=3600)
+    for number in range(5):
+        waiting.put(str(number), 60)
+    await until(store, 4)
+    await asyncio.sleep(0.05)
+    assert store.batches == [[0, 1], [2, 3]]
+    await waiting.aclose()
+    assert store.rows == [0, 1, 2, 3, 4]
+
+
 async def test_when_rows_or_bytes_are_full_more_is_dropped_and_told_once(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:

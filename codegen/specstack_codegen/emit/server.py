@@ -29,7 +29,7 @@ def _server(ir: Ir) -> str:
     imports = Imports()
     imports.add(DESCRIPTORS, "GeneratedServer", *(["ApiEntry"] if ir.apis else []))
     if ir.storage.tables:
-        imports.add(DESCRIPTORS, "SqlTable")
+        imports.add(DESCRIPTORS, "SqlColumn", "SqlTable")
     return render(
         "server/init.py.jinja",
         header=header(ir, "openapi/*.yaml", "resources.yaml", "services.yaml", "errors.yaml", "storage.yaml"),

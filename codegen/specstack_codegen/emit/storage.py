@@ -51,7 +51,27 @@ def emit(ir: Ir) -> Files:
 def table_entry(ir: Ir, table: Table) -> str:
     """A table as the runtime hears of it, in source form."""
     model = f"{ir.server_package}.sql_tables.{table.api}:{table.class_name}"
-    return f"SqlTable(name={table.name!r}, api={table.api!r}, store={table.store!r}, model={model!r})"
+    columns = "".join(f"{_described(column)}, " for column in table.columns)
+    return (
+        f"SqlTable(name={table.name!r}, table={database_name(table)!r}, api={table.api!r}, "
+        f"store={table.store!r}, model={model!r}, columns=({columns}))"
+    )
+
+
+def _described(column: Column) -> str:
+    return f"SqlColumn(name={column.name!r}, kind={column.kind!r}{_options(column)})"
+
+
+def _options(column: Column, **more: Any) -> str:
+    """What differs from the usual, as keyword arguments."""
+    options = {
+        "max_length": column.max_length,
+        "nullable": column.nullable or None,
+        "default": column.default,
+        **more,
+        "auto": column.auto or None,
+    }
+    return "".join(f", {name}={value!r}" for name, value in options.items() if value is not None)
 
 
 def database_name(table: Table) -> str:
@@ -132,14 +152,7 @@ def _given() -> Iterator[Column]:
 
 def _field(table: Table, column: Column) -> dict[str, Any]:
     key = column.name in table.primary_key or (column.name in SCOPE and not table.counted)
-    options = {
-        "max_length": column.max_length,
-        "nullable": column.nullable or None,
-        "default": column.default,
-        "primary_key": key or None,
-        "auto": column.auto or None,
-    }
-    given = "".join(f", {name}={value!r}" for name, value in options.items() if value is not None)
+    given = _options(column, primary_key=key or None)
     optional = column.nullable or column.auto
     default = f"default={column.default!r}, " if optional or column.default is not None else ""
     name = naming.attribute(column.name)

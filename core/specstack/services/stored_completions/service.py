@@ -31,7 +31,6 @@ from specstack_api.models.inference import (
 )
 from specstack_api.protocols.inference import StoredCompletionsService
 from specstack_wire import (
-    SHARED,
     ApiError,
     JsonInt,
     Owned,
@@ -123,7 +122,7 @@ class StoredCompletions(StoredCompletionsService):
     async def _warm(self) -> None:
         # Whatever is wrong, the first write meets it again and says so.
         with suppress(ApiError):
-            await self._store.count(SHARED, TABLE)
+            await self._store.insert(TABLE, ())
 
     async def _write(self, rows: Sequence[Owned]) -> None:
         await self._store.insert(TABLE, rows)

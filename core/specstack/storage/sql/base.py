@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from specstack.storage.sql.apart import upgraded_apart
+from specstack.storage.sql.insertion import Statement
 from specstack.storage.sql.schema import Branch, NewerTables, State, compare
 from specstack.storage.threads import in_thread
 from specstack_wire import Conflict, StorageUnavailable
@@ -47,7 +50,7 @@ class SqlBackend(ABC):
     """One file or database with tables. Made unopened; the first call opens it.
 
     Work runs in threads: the drivers of SQLite know nothing else, and SQLAlchemy is imported there, away
-    from the event loop.
+    from the event loop, when rows are first read or changed.
     """
 
     dialect = ""
@@ -56,7 +59,9 @@ class SqlBackend(ABC):
         self.making = making
         self._threads = readers, writers
         self._opening = asyncio.Lock()
+        self._ready = False
         self._engine: Engine | None = None
+        self._making_engine = threading.Lock()
         self._readers: ThreadPoolExecutor | None = None
         self._writers: ThreadPoolExecutor | None = None
         self._failing = False
@@ -71,17 +76,24 @@ class SqlBackend(ABC):
         began = asyncio.get_running_loop().time()
         for wait in TRIES:
             try:
-                return await self._call(plan, writes=False)
+                return await self._planned(plan, writes=False)
             except StorageUnavailable:
                 # What fails slowly has been waited for already.
                 if asyncio.get_running_loop().time() - began > sum(TRIES):
                     raise
                 await asyncio.sleep(wait)
-        return await self._call(plan, writes=False)
+        return await self._planned(plan, writes=False)
 
     async def write(self, plan: Callable[[], Work[T]]) -> T:
         """What `plan` gives, done in a transaction. Raises what that raises, Conflict, StorageUnavailable."""
-        return await self._call(plan, writes=True)
+        return await self._planned(plan, writes=True)
+
+    async def insert(self, plan: Callable[[], Iterable[Statement]]) -> None:
+        """Execute the statements that `plan` gives, all or none.
+
+        Raises what that raises, Conflict, StorageUnavailable.
+        """
+        await self._call(lambda: self.execute(plan()), writes=True)
 
     # -- for the start and the command line ------------------------------------------------
 
@@ -91,16 +103,16 @@ class SqlBackend(ABC):
 
     async def upgrade(self) -> tuple[str, ...]:
         """Bring the tables up to date; the revisions that were applied. Raises StorageUnavailable."""
-        return await self._in_thread(self._upgrade, limited=False)
+        return await self._in_thread(self.upgrade_here, limited=False)
 
     @property
     def in_use(self) -> bool:
         """Whether it is open."""
-        return self._engine is not None
+        return self._ready
 
     async def ping(self) -> None:
         """Ask it something small, once. Raises StorageUnavailable."""
-        await self._call(lambda: lambda db: db.exec_driver_sql("SELECT 1").close(), writes=False)
+        await self._call(self.look, writes=False)
 
     @property
     def waits_for_use(self) -> bool:
@@ -109,26 +121,32 @@ class SqlBackend(ABC):
 
     async def opened(self) -> None:
         """Open it if it is not open yet: its tables are up to date then. Raises StorageUnavailable."""
-        if self._engine is not None:
+        if self._ready:
             return
         async with self._opening:
-            if self._engine is None:
+            if not self._ready:
                 readers, writers = self._threads
-                self._engine = await self._in_thread(self._open)
+                await self._in_thread(self._open)
                 self._readers = ThreadPoolExecutor(readers, f"{self.making.name} reads")
                 self._writers = ThreadPoolExecutor(writers, f"{self.making.name} writes")
+                self._ready = True
 
     async def aclose(self) -> None:
         """Close what was opened, after the writes that wait. Closing twice is fine."""
         async with self._opening:
-            engine, self._engine = self._engine, None
-            if engine is None or self._readers is None or self._writers is None:
+            if not self._ready or self._readers is None or self._writers is None:
                 return
-            await self._in_thread(engine.dispose, self._writers, limited=False)
+            self._ready = False
+            await self._in_thread(self.shut, self._writers, limited=False)
             self._readers.shutdown(wait=False)
             self._writers.shutdown(wait=False)
 
     # -- for each backend ------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """What the class is called with, besides what it is made for, to make another one like this."""
 
     @abstractmethod
     def applied(self) -> Collection[str]:
@@ -150,13 +168,36 @@ class SqlBackend(ABC):
     def safe(self, text: str) -> str:
         """An error's text without secrets."""
 
+    def look(self) -> None:
+        """Ask it something small. Raises the driver's errors."""
+        self._run(lambda db: db.exec_driver_sql("SELECT 1").close(), writes=False)
+
+    def execute(self, statements: Iterable[Statement]) -> None:
+        """Execute statements in one transaction. Raises ValueError, Conflict, and the driver's errors."""
+
+        def work(db: "Connection") -> None:
+            for text, values in statements:
+                # Past SQLAlchemy's handling of each value: they are in the driver's form already.
+                db.exec_driver_sql(text, tuple(values))
+
+        self._run(work, writes=True)
+
+    def shut(self) -> None:
+        """Close connections. More may be made later."""
+        with self._making_engine:
+            engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.dispose()
+
     # -- inside ----------------------------------------------------------------------------
 
-    async def _call(self, plan: Callable[[], Work[T]], *, writes: bool) -> T:
+    async def _planned(self, plan: Callable[[], Work[T]], *, writes: bool) -> T:
+        return await self._call(lambda: self._run(plan(), writes), writes=writes)
+
+    async def _call(self, work: Callable[[], T], *, writes: bool) -> T:
         try:
             await self.opened()
-            executor = self._writers if writes else self._readers
-            found = await self._in_thread(lambda: self._run(plan(), writes), executor)
+            found = await self._in_thread(work, self._writers if writes else self._readers)
         except StorageUnavailable as error:
             if not self._failing:
                 self._failing = True
@@ -202,33 +243,47 @@ class SqlBackend(ABC):
     def _run(self, work: Work[T], writes: bool) -> T:
         from sqlalchemy.exc import DataError, IntegrityError
 
-        engine = self._engine
-        if engine is None:
-            raise self._fault("it is closed")
         try:
-            with engine.execution_options(writes=writes).begin() as db:
+            with self._connected().execution_options(writes=writes).begin() as db:
                 return work(db)
         except IntegrityError as error:
-            if self.is_taken(error.orig):
-                raise Conflict("a row with that key is there already") from None
-            raise ValueError(f"the tables do not allow it: {_head(error.orig)}") from None
+            raise self.refused(error.orig) from None
         except DataError as error:
-            raise ValueError(f"the tables do not take it: {_head(error.orig)}") from None
+            raise untaken(error.orig) from None
+
+    def refused(self, error: Any) -> Exception:
+        """What the driver's error about keys, or about what must not be null, is here."""
+        if self.is_taken(error):
+            return Conflict("a row with that key is there already")
+        return ValueError(f"the tables do not allow it: {_head(error)}")
+
+    def _connected(self) -> "Engine":
+        with self._making_engine:
+            if not self._ready:
+                raise self.closed()
+            if self._engine is None:
+                self._engine = self.connected()
+            return self._engine
+
+    def closed(self) -> StorageUnavailable:
+        """The error of who comes too late."""
+        return self._fault("it is closed")
 
     def _state(self) -> State:
         return compare(self.making.branches, self.applied())
 
-    def _open(self) -> "Engine":
+    def _open(self) -> None:
         state = self._state()
         if state.newer:
             raise NewerTables(state, self.making.branches)
         if state.missing:
             if not self.making.migrate:
                 raise StorageUnavailable(f"its tables {state.behind(self.making.branches)}")
-            self._upgrade()
-        return self.connected()
+            if not upgraded_apart(self):
+                self.upgrade_here()
 
-    def _upgrade(self) -> tuple[str, ...]:
+    def upgrade_here(self) -> tuple[str, ...]:
+        """Bring the tables up to date; the revisions that were applied. Raises the driver's errors."""
         from specstack.storage.sql.migrate import upgrade
 
         engine = self.connected()
@@ -238,6 +293,11 @@ class SqlBackend(ABC):
                 return upgrade(db, self.making.branches)
         finally:
             engine.dispose()
+
+
+def untaken(error: Any) -> ValueError:
+    """What the driver's error about a value is here."""
+    return ValueError(f"the tables do not take it: {_head(error)}")
 
 
 def _head(error: Any) -> str:

@@ -29,6 +29,11 @@ class PostgresSql(SqlBackend):
         self._url = url
         self._max = max_connections
 
+    @property
+    def place(self) -> str:
+        """The URL."""
+        return self._url
+
     def applied(self) -> Collection[str]:
         """The revisions in the database."""
         with self._connection() as db:

@@ -1,12 +1,13 @@
 """Tables in a SQLite file: one writing thread, two reading, write-ahead log."""
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from specstack.storage.sql.base import Making, SqlBackend
+from specstack.storage.sql.base import Making, SqlBackend, untaken
+from specstack.storage.sql.insertion import Statement
 from specstack.storage.sql.schema import COLUMN, VERSIONS
 from specstack.storage.sqlite_file import BUSY, write_ahead
 
@@ -18,6 +19,8 @@ PAGE = 16384
 """Bytes of a page in files that are made here."""
 CHECKPOINT = 2000
 """Pages after which the write-ahead log is brought into the file."""
+CACHE = 1024
+"""KB of a connection's own cache; behind it is the system's, and rows are hardly ever asked for twice."""
 _TAKEN = frozenset({sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE})
 
 
@@ -30,9 +33,15 @@ class SqliteSql(SqlBackend):
 
     dialect = "sqlite"
 
-    def __init__(self, path: Path, making: Making) -> None:
+    def __init__(self, path: Path | str, making: Making) -> None:
         super().__init__(making, readers=READERS, writers=1)
-        self.path = path
+        self.path = Path(path)
+        self._inserts: sqlite3.Connection | None = None
+
+    @property
+    def place(self) -> str:
+        """The path."""
+        return str(self.path)
 
     @property
     def waits_for_use(self) -> bool:
@@ -53,7 +62,6 @@ class SqliteSql(SqlBackend):
         from sqlalchemy import create_engine, event
         from sqlalchemy.pool import QueuePool
 
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         engine = create_engine(
             "sqlite+pysqlite://",
             creator=self._connection,
@@ -64,6 +72,39 @@ class SqliteSql(SqlBackend):
         )
         event.listen(engine, "begin", _begin)
         return engine
+
+    def look(self) -> None:
+        """Ask for the revisions, which takes nothing but the driver."""
+        self.applied()
+
+    def execute(self, statements: Iterable[Statement]) -> None:
+        """Execute statements in one transaction, with nothing but the driver."""
+        if not self.in_use:
+            raise self.closed()
+        if self._inserts is None:
+            self._inserts = self._connection()
+        try:
+            with self._inserts as db:
+                db.execute("begin immediate")
+                for text, values in statements:
+                    db.execute(text, values)
+        except sqlite3.IntegrityError as error:
+            raise self.refused(error) from None
+        except sqlite3.DataError as error:
+            raise untaken(error) from None
+        except sqlite3.Error:
+            self._close()
+            raise
+
+    def shut(self) -> None:
+        """Close connections."""
+        self._close()
+        super().shut()
+
+    def _close(self) -> None:
+        db, self._inserts = self._inserts, None
+        if db is not None:
+            db.close()
 
     def lock(self, db: "Connection") -> None:
         """Writing transactions hold the file's only lock already."""
@@ -77,6 +118,7 @@ class SqliteSql(SqlBackend):
         return f"the SQLite file {self.path}: {text}"
 
     def _connection(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         db = sqlite3.connect(self.path, BUSY, isolation_level=None, check_same_thread=False)
         try:
             # Rows hold whole documents: pages of the usual 4 KB would be torn between them. Of a file that is
@@ -84,6 +126,7 @@ class SqliteSql(SqlBackend):
             db.execute(f"pragma page_size = {PAGE}")
             write_ahead(db)
             db.execute("pragma synchronous = normal")
+            db.execute(f"pragma cache_size = -{CACHE}")
             db.execute(f"pragma wal_autocheckpoint = {CHECKPOINT}")
         except BaseException:
             db.close()

@@ -20,8 +20,7 @@ from sqlalchemy import (
     tuple_,
     type_coerce,
 )
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.dialects.postgresql import JSONB, psycopg
+from sqlalchemy.dialects.postgresql import JSONB
 
 from specstack.storage.sql.values import checked_scope, stored
 from specstack_wire import Scope
@@ -48,16 +47,6 @@ def condition(
     for name, wanted in (where or {}).items():
         parts.append(_wanted(column(table, name), dialect, wanted))
     return and_(*parts)
-
-
-def insertion(table: Table, dialect: str, names: Sequence[str], many: int) -> str:
-    """The statement for `many` new rows: places for tenant, owner and the columns `names`, in that order."""
-    make = (sqlite if dialect == "sqlite" else psycopg).dialect
-    statement = table.insert().inline().values(dict.fromkeys((*SCOPE, *names)))
-    compiled = statement.compile(dialect=make(paramstyle="qmark" if dialect == "sqlite" else "format"))
-    assert compiled.positiontup == [*SCOPE, *names], compiled.positiontup
-    head, values, row = str(compiled).rpartition(" VALUES ")
-    return head + values + ", ".join([row] * many)
 
 
 def assigned(one: Any, dialect: str, value: Any) -> Any:

@@ -2,17 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from specstack.descriptors import SqlTable
 from specstack.storage.sql.base import SqlBackend, Work
-from specstack.storage.sql.batches import Batches
-from specstack.storage.sql.values import Filler, checked_scope
+from specstack.storage.sql.insertion import Insertion
 from specstack_wire import Owned, Scope
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import Table
 
 Row = dict[str, Any]
 Values = Mapping[str, Any]
@@ -25,13 +23,12 @@ class Tables:
         self.backend = backend
         self._specs = {table.name: table for table in tables}
         self._tables: dict[str, _Table] = {}
+        self._insertions: dict[str, Insertion] = {}
 
     async def insert(self, table: str, rows: Sequence[Owned]) -> None:
         """Write all of the rows or none."""
-        if not rows:
-            self._spec(table)
-            return
-        await self.backend.write(lambda: self._table(table).insert(rows))
+        insertion = self._insertion(table)
+        await self.backend.insert(lambda: insertion.statements(rows))
 
     async def get(self, scope: Scope, table: str, where: Values, *, order: Sequence[str] = ()) -> Row | None:
         """The first row that fits, or None."""
@@ -73,6 +70,11 @@ class Tables:
             raise ValueError(f"there is no table {name!r} in this store")
         return self._specs[name]
 
+    def _insertion(self, name: str) -> Insertion:
+        if name not in self._insertions:
+            self._insertions[name] = Insertion(self._spec(name), self.backend.dialect)
+        return self._insertions[name]
+
     def _table(self, name: str) -> "_Table":
         if name not in self._tables:
             module, _, model = self._spec(name).model.partition(":")
@@ -81,12 +83,8 @@ class Tables:
         return self._tables[name]
 
 
-TOGETHER = (64, 8, 1)
-"""Rows in one statement: after each, the thread waits for the interpreter, which a busy loop seldom frees."""
-
-
 class _Table:
-    """One table: what is done to it, as work for a connection."""
+    """One table: what is done to rows that are there, as work for a connection."""
 
     def __init__(self, table: "Table", dialect: str) -> None:
         from specstack.storage.sql import statements
@@ -95,35 +93,6 @@ class _Table:
         self._table = table
         self._dialect = dialect
         self._columns = [one for one in table.c if one.name not in statements.SCOPE]
-        written = [one for one in self._columns if not one.info["auto"]]
-        self._filler = Filler(written)
-        self._batches = Batches(written)
-        names = [one.name for one in written]
-        self._insertions = [(many, statements.insertion(table, dialect, names, many)) for many in TOGETHER]
-
-    def insert(self, rows: Sequence[Owned]) -> Work[None]:
-        scopes = [row.scope for row in rows]
-        checked: Scope | None = None
-        for scope in scopes:
-            # Rows that come together are often one caller's, whose scope is one object.
-            if scope is not checked:
-                checked = checked_scope(scope)
-        columns = self._batches.columns([row.values for row in rows])
-        if columns is None:
-            values = [self._row(row) for row in rows]
-        else:
-            tenants, owners = [one.tenant for one in scopes], [one.owner for one in scopes]
-            values = list(zip(tenants, owners, *columns, strict=True))
-
-        def work(db: "Connection") -> None:
-            at = 0
-            # Past SQLAlchemy's handling of each value: they are in the drivers' form already.
-            for many, statement in self._insertions:
-                while len(values) - at >= many:
-                    db.exec_driver_sql(statement, tuple(chain.from_iterable(values[at : at + many])))
-                    at += many
-
-        return work
 
     def select(
         self,
@@ -171,11 +140,3 @@ class _Table:
 
     def _fits(self, scope: Scope, where: Values | None) -> Any:
         return self._make.condition(self._table, self._dialect, scope, where)
-
-    def _row(self, row: Owned) -> tuple[Any, ...]:
-        scope, given = row
-        try:
-            return tuple(self._filler.filled(given, (scope.tenant, scope.owner)))
-        except LookupError as unknown:
-            self._make.column(self._table, str(unknown.args[0]))
-            raise ValueError(f"{unknown.args[0]}: the database counts it up") from None

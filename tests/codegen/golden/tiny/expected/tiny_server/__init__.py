@@ -3,7 +3,7 @@
 # generate`.
 """The generated server: routers, tables and registries, and `SERVER`, which names them all."""
 
-from specstack.descriptors import ApiEntry, GeneratedServer, SqlTable
+from specstack.descriptors import ApiEntry, GeneratedServer, SqlColumn, SqlTable
 
 SERVER = GeneratedServer(
     apis={
@@ -28,9 +28,29 @@ SERVER = GeneratedServer(
     openapi="tiny_api",
     package="tiny",
     sql_tables=(
-        SqlTable(name="sales", api="shops", store="ledger", model="tiny_server.sql_tables.shops:Sales"),
         SqlTable(
-            name="customers", api="shops", store="ledger", model="tiny_server.sql_tables.shops:Customers"
+            name="sales",
+            table="specstack_sales",
+            api="shops",
+            store="ledger",
+            model="tiny_server.sql_tables.shops:Sales",
+            columns=(
+                SqlColumn(name="row_id", kind="integer", auto=True),
+                SqlColumn(name="metadata", kind="json", nullable=True),
+                SqlColumn(name="day", kind="integer", default=0),
+            ),
+        ),
+        SqlTable(
+            name="customers",
+            table="specstack_customers",
+            api="shops",
+            store="ledger",
+            model="tiny_server.sql_tables.shops:Customers",
+            columns=(
+                SqlColumn(name="number", kind="string", max_length=12),
+                SqlColumn(name="mail", kind="string", max_length=200, nullable=True),
+                SqlColumn(name="a_rather_long_name_for_a_column", kind="integer", nullable=True),
+            ),
         ),
     ),
     migrations={
