@@ -23,11 +23,14 @@ from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation.meta import TestPhase
 
 from specstack_wire import ApiError
+from support.fresh import Fresh, session_with
 from support.fuzz_run import RUN
 
 Json = dict[str, Any]
 
 EXAMPLES: Final = int(os.environ.get("SPECSTACK_FUZZ_EXAMPLES", "20"))
+SHARE: Final = max(EXAMPLES // 3, 8)
+"""How many of the cases drawn for an operation go to each further set-up."""
 DEEP: Final = EXAMPLES > 100
 """Whether the run takes so long that it should say how far it has come."""
 SEED: Final = 20261122
@@ -308,11 +311,18 @@ def breaks_nothing(case: Any) -> bool:
 
 
 def _checked(case: Any, answers: Answers) -> Any:
-    response = case.call()
+    way = transport(case)
+    response = case.call(**way)
     RUN.note(answers.setup, case, response)
     answers.add(response)
-    case.validate_response(response)
+    case.validate_response(response, transport_kwargs=way)
     return response
+
+
+def transport(case: Any) -> Json:
+    """How a case is sent: to an app of this process in the session that is kept for it."""
+    app = case.operation.app
+    return {"session": session_with(app, MAX_EVENTS)} if isinstance(app, Fresh) else {}
 
 
 def success_media(operation: Json) -> set[str]:
