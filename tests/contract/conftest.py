@@ -1,23 +1,9 @@
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-
 import pytest
 
 from support.fuzz_run import RUN
 from support.fuzzing import DEEP
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _collector() -> Iterator[None]:
-    """What collecting the tests has made stays. Looking at it again and again takes a tenth of the time."""
-    thresholds = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(20_000, 10, 10)
-    yield
-    gc.set_threshold(*thresholds)
-    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import atexit
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import hypothesis
 import pytest
+from hypothesis import strategies
+from schemathesis import GenerationMode
 from schemathesis.core.failures import FailureGroup
 from schemathesis.python import asgi
 
-from support import contract
-from support.fuzz_run import RUN
+from support import contract, faulty
+from support.fuzz_run import RUN, Run
 from support.fuzz_setups import Runs, Served, Setup
 from support.fuzzing import EXAMPLES, SHARE, transport
 from support.loopback_upstream import LoopbackUpstream
@@ -70,6 +73,48 @@ def test_a_server_that_asks_for_no_key_is_found_out() -> None:
     with pytest.raises(FailureGroup) as caught:
         case.call_and_validate()
     assert {type(one).__name__ for one in caught.value.exceptions} == {"IgnoredAuth"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "fault", "found"),
+    [
+        ("GET", "/v1/models/{model}", faulty.wrong_type, "JsonSchemaError"),
+        ("POST", "/v1/completions", faulty.wrong_event, "JsonSchemaError"),
+        ("GET", "/v1/models/{model}", faulty.other_status, "JsonSchemaError"),
+        ("POST", "/v1/embeddings", faulty.no_media_type, "MissingContentType"),
+        ("POST", "/v1/models", faulty.crash, "ServerError"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_a_planted_fault_is_found(
+    method: str,
+    path: str,
+    fault: Callable[[faulty.Reply], None],
+    found: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the cases that a further set-up gets, in which the fault is: the first one has none."""
+    monkeypatch.setattr("support.fuzzing.RUN", Run())
+    broken = contract.schema_of(faulty.faulty(contract.whole(_upstream), fault))
+    runs = Runs(replace(IN_PROCESS), Setup("broken", broken, SHARE, contract.restore))
+    operation = schema[path][method]
+    modes = [operation.as_strategy(generation_mode=mode) for mode in GenerationMode]
+
+    @hypothesis.settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[hypothesis.Phase.generate],
+    )
+    @hypothesis.given(strategies.one_of(modes))
+    def run(case: Any) -> None:
+        runs.send(case)
+
+    with pytest.raises(FailureGroup) as caught:
+        run()
+    assert found in {type(one).__name__ for one in caught.value.exceptions}
+    assert any("broken" in note for note in caught.value.__notes__)
 
 
 class Sequences(sequences.as_state_machine()):  # pyright: ignore[reportUntypedBaseClass]

@@ -8,7 +8,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hypothesis.errors import UnsatisfiedAssumption
 from schemathesis.auths import AuthContext
+from schemathesis.core.failures import FailureGroup
 from schemathesis.generation.meta import TestPhase
 
 from support.fresh import Fresh
@@ -31,7 +33,7 @@ class Setup:
     failed: set[str] = field(default_factory=set[str])
 
     def takes(self, case: Any) -> bool:
-        """Whether it gets a case. Where one has failed it gets all, so that hypothesis finds a smaller one."""
+        """Whether it gets a case. After a failure it gets all, so that hypothesis finds a smaller one."""
         if case.meta.phase.name is not TestPhase.FUZZING:
             return case.meta.phase.name is TestPhase.EXAMPLES
         label = case.operation.label
@@ -42,7 +44,9 @@ class Setup:
         """Send a case of its schema and run every check."""
         try:
             response = fuzz(case, answers)
-        except Exception as error:
+        except UnsatisfiedAssumption:
+            raise
+        except (Exception, FailureGroup) as error:
             self.failed.add(case.operation.label)
             error.add_note(f"set-up of the contract fuzz: {self.name}")
             raise

@@ -28,7 +28,7 @@ from support.fuzz_run import RUN
 
 Json = dict[str, Any]
 
-EXAMPLES: Final = int(os.environ.get("SPECSTACK_FUZZ_EXAMPLES", "20"))
+EXAMPLES: Final = int(os.environ.get("SPECSTACK_FUZZ_EXAMPLES", "12"))
 SHARE: Final = max(EXAMPLES // 3, 8)
 """How many of the cases drawn for an operation go to each further set-up."""
 DEEP: Final = EXAMPLES > 100
