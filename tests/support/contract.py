@@ -33,7 +33,7 @@ from specstack_wire import Scope
 from support import loopback_replies as replies
 from support import stored
 from support.fresh import Asgi, Fresh
-from support.fuzzing import EXAMPLES, Json, Known, codes_of, configuration, example_ids, settled
+from support.fuzzing import Json, Known, codes_of, configuration, example_ids, settled
 from support.loopback_upstream import LoopbackUpstream
 from support.storage import fresh_file
 
@@ -175,13 +175,7 @@ def bare(upstream: LoopbackUpstream) -> Fresh:
     return Fresh(started)
 
 
-def schema_of(
-    app: Fresh | str,
-    examples: int = EXAMPLES,
-    coverage: bool = True,
-    keyed: bool = False,
-    linked: bool = False,
-) -> Any:
+def schema_of(app: Fresh | str, keyed: bool = False, linked: bool = False) -> Any:
     """The published bundle, configured from the spec, for calls to `app` in this process, or at its URL.
 
     What it says of credentials holds for a server that is `keyed`. When `linked`, for sequences of calls to a
@@ -199,8 +193,6 @@ def schema_of(
             "listChatCompletions.query.after": stored.IDS,
         },
         codes=codes_of(errors),
-        examples=examples,
-        coverage=coverage,
         auth={"BearerKey": {"bearer": KEY}} if keyed else None,
     )
     bundle = BUNDLE if keyed else {name: part for name, part in BUNDLE.items() if name != "security"}

@@ -112,15 +112,14 @@ def configuration(
     values: Mapping[str, Sequence[str]],
     codes: Mapping[str, int],
     examples: int = EXAMPLES,
-    coverage: bool = True,
     auth: Json | None = None,
 ) -> SchemathesisConfig:
     """The configuration of a run: every check on, every operation in.
 
     `known` holds the resources that exist, by kind; `values` values that exist for further fields, as
     `path.provider_id`, or of one operation as `listThings.query.after`; `codes` the status of each error
-    code. `coverage` adds to the drawn cases one for each keyword of each schema, kept and broken; `auth` has
-    credentials by security scheme.
+    code; `auth` has credentials by security scheme. To the drawn cases come some for each keyword of each
+    schema, kept and broken.
     """
     dictionaries, blocks = operation_blocks(bundle, known, values, codes)
     return SchemathesisConfig.from_dict(
@@ -129,7 +128,7 @@ def configuration(
             "max-stream-events": MAX_EVENTS,
             "suppress-health-check": ["all"],
             "generation": {"max-examples": examples, "deterministic": True, "database": "none"},
-            "phases": {"coverage": {"enabled": coverage}},
+            "phases": {"coverage": {"enabled": True}},
             "dictionaries": dictionaries,
             "operations": blocks,
             **({"auth": {"openapi": auth}} if auth else {}),
