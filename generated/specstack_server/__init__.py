@@ -49,7 +49,7 @@ SERVER = GeneratedServer(
     errors="specstack_api.errors",
     openapi="specstack_api",
     package="specstack",
-    generator="ced46cae64a1549166250fff32869045ed6d3639cf4153ed43c55c25dc98efcc",
+    generator="fc025c31add84c7a0dd2957c58d602688918569e0d4642c69411f4a3acdf2638",
     sql_tables=(
         SqlTable(
             name="chat_completions",

@@ -1,5 +1,6 @@
 """`specstack spec diff` as a person runs it: output, exit codes, and what is said when it cannot."""
 
+import datetime
 import os
 import shutil
 import subprocess
@@ -59,6 +60,13 @@ def test_misuse_gives_2(arguments: list[str], message: str, monkeypatch: pytest.
     assert message in " ".join(result.output.split())
 
 
+def test_sides_without_anything_in_common_give_2() -> None:
+    result = run(str(SPEC / "config.yaml"), str(SPEC / "errors.yaml"))
+    assert result.exit_code == 2
+    assert "have nothing in common: the one holds config, the other errors" in " ".join(result.output.split())
+    assert "hint: give two states of one spec" in result.output
+
+
 def test_a_review_is_written_to_a_file(changed: Path, tmp_path: Path) -> None:
     page = tmp_path / "review.html"
     result = run(str(SPEC), str(changed), "--format", "html", "--output", str(page))
@@ -70,9 +78,13 @@ def test_a_review_is_written_to_a_file(changed: Path, tmp_path: Path) -> None:
 
 def test_approvals_may_stand_elsewhere(changed: Path, tmp_path: Path) -> None:
     file = tmp_path / "approvals.yaml"
-    entry = "{rule: config-bound-tightened, where: config, reason: Ports are few., expires: 2999-01-01}"
+    soon = datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(30)
+    entry = f"{{rule: config-bound-tightened, where: config, reason: Ports are few., expires: {soon}}}"
     file.write_text(f"approvals:\n  - {entry}\n")
     assert run(str(SPEC), str(changed), "--approvals", str(file)).exit_code == 0
+    file.write_text(file.read_text().replace(str(soon), "2999-01-01"))
+    late = run(str(SPEC), str(changed), "--approvals", str(file))
+    assert late.exit_code == 2 and "approvals.yaml:2:" in late.output and "a year away" in late.output
     missing = run(str(SPEC), str(changed), "--approvals", str(tmp_path / "none.yaml"))
     assert missing.exit_code == 2 and "none.yaml does not load" in missing.output
 

@@ -8,7 +8,7 @@ _STILL = "nothing that worked stops working"
 
 RULES: dict[str, Verdict] = {
     # -- operations
-    "operation-removed": Verdict(BREAKING, "calls to it get 404"),
+    "operation-removed": Verdict(BREAKING, "calls to it get 404, and run configs that name it do not start"),
     "operation-added": Verdict(OK, _STILL),
     "operation-moved": Verdict(BREAKING, "calls to the old path get 404; `x-aliases` can keep it"),
     "operation-moved-with-alias": Verdict(OK, "the old path still answers, as an alias"),
@@ -112,6 +112,17 @@ RULES: dict[str, Verdict] = {
     "component-renamed": Verdict(SOURCE, "models of generated clients and providers are named after it"),
     "component-removed": Verdict(SOURCE, "generated clients and providers may import its model"),
     "component-added": Verdict(OK, _STILL),
+    # -- names that run configs take from the rest of the spec
+    "config-name-removed": Verdict(BREAKING, "run configs that name it do not start"),
+    "config-provider-needed": Verdict(BREAKING, "run configs that serve it without a provider do not start"),
+    "config-default-needed": Verdict(
+        BREAKING, "run configs with two providers of it, none of them the default, do not start"
+    ),
+    "operation-api-changed": Verdict(
+        SOURCE, "it moves to another API's Protocol and client; quotas by API count it otherwise"
+    ),
+    "settings-removed": Verdict(SOURCE, "providers of others that take these settings are not generated"),
+    "settings-added": Verdict(OK, _STILL),
     # -- providers
     "provider-removed": Verdict(BREAKING, "run configs that name it do not start"),
     "provider-added": Verdict(OK, _STILL),
@@ -124,6 +135,13 @@ RULES: dict[str, Verdict] = {
     # -- storage
     "table-removed": Verdict(BREAKING, "what is stored in it is lost or orphaned"),
     "table-added": Verdict(OK, _STILL),
+    "table-moved": Verdict(BREAKING, "rows that exist stay in the old store, where nobody looks for them"),
+    "table-api-changed": Verdict(
+        RISKY, "its revisions go on in another branch; see that they find the table that exists"
+    ),
+    "store-kind-changed": Verdict(
+        BREAKING, "run configs that name a backend for it do not start, and what it holds is not found"
+    ),
     "column-removed": Verdict(BREAKING, "what is stored in it is lost"),
     "column-added": Verdict(OK, "rows that exist get the default or null"),
     "column-required-added": Verdict(

@@ -38,7 +38,11 @@ def compare_storage(storage: Pair, sink: Sink) -> None:
             "table-added", STORAGE, f"stores.{name}", f"the store `{name}` is new", None, stores.new.at(name)
         )
     for name in stores.both():
-        _rest(STORAGE, stores.map(name), f"stores.{name}.", (), "storage-changed", sink)
+        store = stores.map(name)
+        if store.differs("kind"):
+            path = f"stores.{name}.kind"
+            sink.add("store-kind-changed", STORAGE, path, store.changed("kind"), *store.at("kind"))
+        _rest(STORAGE, store, f"stores.{name}.", ("kind",), "storage-changed", sink)
     if storage.differs("migrations"):
         text = storage.changed("migrations")
         sink.add("migrations-moved", STORAGE, "migrations", text, *storage.at("migrations"))
@@ -62,12 +66,16 @@ def _compare_table(subject: Subject, table: Pair, sink: Sink) -> None:
         sink.add(rule, subject, name, text, table.old.at("columns"), columns.new.at(name))
     for name in columns.both():
         _compare_column(subject, name, columns.map(name), sink)
+    for key, rule in (("store", "table-moved"), ("api", "table-api-changed")):
+        if table.differs(key):
+            sink.add(rule, subject, key, table.changed(key), *table.at(key))
     if table.differs("primary_key"):
         text = table.changed("primary_key")
         sink.add("key-changed", subject, "primary_key", text, *table.at("primary_key"))
     _groups(subject, table, "unique", ("unique-removed", "unique-added"), sink)
     _groups(subject, table, "indexes", ("index-changed", "index-changed"), sink)
-    _rest(subject, table, "", ("columns", "primary_key", "unique", "indexes"), "storage-changed", sink)
+    known = ("columns", "store", "api", "primary_key", "unique", "indexes")
+    _rest(subject, table, "", known, "storage-changed", sink)
 
 
 def _compare_column(subject: Subject, name: str, column: Pair, sink: Sink) -> None:
