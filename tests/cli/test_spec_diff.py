@@ -89,6 +89,51 @@ def test_approvals_may_stand_elsewhere(changed: Path, tmp_path: Path) -> None:
     assert missing.exit_code == 2 and "none.yaml does not load" in missing.output
 
 
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.invalid", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(
+        ["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+def compared(folder: Path, *variables: str) -> str:
+    """What `make spec-diff` calls the command with."""
+    (folder / "bin").mkdir(exist_ok=True)
+    command = folder / "bin/specstack"
+    command.write_text('#!/bin/sh\necho "$@"\n')
+    command.chmod(0o755)
+    made = ["make", "-s", "-f", str(SPEC.parent / "Makefile"), "-o", ".venv/.dev", "BIN=bin", *variables]
+    environment = {key: value for key, value in os.environ.items() if key not in ("BASE", "MAKEFLAGS")}
+    environment["GIT_CEILING_DIRECTORIES"] = str(folder.parent)
+    done = subprocess.run(
+        [*made, "spec-diff"], cwd=folder, env=environment, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+def test_make_compares_with_where_the_branch_left_main_or_with_the_commit_before(tmp_path: Path) -> None:
+    upstream, folder = tmp_path / "upstream", tmp_path / "clone"
+    upstream.mkdir()
+    assert "no git history" in compared(upstream)
+    git(upstream, "init", "-q", "-b", "main")
+    git(upstream, "commit", "-qm", "one", "--allow-empty")
+    assert "no git history" in compared(upstream)
+    one = git(upstream, "rev-parse", "HEAD")
+    git(upstream, "commit", "-qm", "two", "--allow-empty")
+    two = git(upstream, "rev-parse", "HEAD")
+    assert compared(upstream) == f"spec diff {one} spec"
+    git(tmp_path, "clone", "-q", str(upstream), str(folder))
+    assert compared(folder) == f"spec diff {one} spec"
+    git(folder, "commit", "-qm", "three", "--allow-empty")
+    git(folder, "commit", "-qm", "four", "--allow-empty")
+    assert compared(folder) == f"spec diff {two} spec", "on main, all that is not pushed"
+    git(folder, "checkout", "-qb", "branch")
+    git(folder, "commit", "-qm", "five", "--allow-empty")
+    assert compared(folder) == f"spec diff {two} spec"
+    assert compared(folder, "BASE=HEAD") == "spec diff HEAD spec"
+
+
 def test_without_the_extra_it_says_which(changed: Path, tmp_path: Path) -> None:
     """An installation without the extra has no jinja2."""
     (tmp_path / "site").mkdir()

@@ -25,6 +25,8 @@ NOTES = (
 # Keywords that are compared for being the same and no further.
 OPAQUE = ("dependentSchemas", "unevaluatedProperties", "unevaluatedItems", "$dynamicRef")
 _CONTAINS = ("contains", "minContains", "maxContains")
+# Patterns that match every text.
+_ANY_TEXT = frozenset({"", "^", "$", ".*", "^.*"})
 _WORDS = frozenset({"title", "description", "$comment", "examples", "deprecated"})
 
 
@@ -34,7 +36,7 @@ def own(node: Map) -> Flat:
     _own_values(node, flat)
     for key, fact in _bounds(node):
         flat.bounds[key] = tighter(key, flat.bounds.get(key), fact)
-    if "pattern" in node:
+    if "pattern" in node and node.text("pattern") not in _ANY_TEXT:
         flat.patterns[node.text("pattern")] = node.at("pattern")
     _own_object(node, flat)
     _own_array(node, flat)

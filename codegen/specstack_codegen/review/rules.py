@@ -51,6 +51,10 @@ RULES: dict[str, Verdict] = {
         RISKY, "clients that know one status only may take the other for a failure"
     ),
     "response-status-changed": Verdict(BREAKING, "clients that wait for the old status no longer see it"),
+    "response-status-widened": Verdict(
+        RISKY, "clients that know one status only may take others for a failure"
+    ),
+    "response-status-narrowed": Verdict(OK, "it is one that clients had to know"),
     "error-status-removed": Verdict(OK, "clients that handle it lose nothing"),
     "error-status-added": Verdict(RISKY, "no status, range or default announced this failure"),
     "error-status-described": Verdict(OK, "a range or the default announced it already"),
@@ -83,6 +87,7 @@ RULES: dict[str, Verdict] = {
     "security-tightened": Verdict(BREAKING, "callers with credentials that were enough are refused"),
     "security-loosened": Verdict(RISKY, "callers are let in that were not; see that this is meant"),
     "security-scheme-changed": Verdict(BREAKING, "credentials must be sent otherwise"),
+    "security-scheme-renamed": Verdict(OK, "credentials are sent as before"),
     "security-scheme-removed": Verdict(OK, "no operation asks for it"),
     "security-scheme-added": Verdict(OK, _STILL),
     "body-limit-lowered": Verdict(
@@ -99,6 +104,8 @@ RULES: dict[str, Verdict] = {
         RISKY, "clients that repeat the request after a failure may do its work twice"
     ),
     "idempotency-promised": Verdict(OK, _STILL),
+    "record-changed": Verdict(RISKY, "calls are kept that were not, or the other way round"),
+    "usage-changed": Verdict(RISKY, "quotas and metrics of tokens go by it"),
     "serve-changed": Verdict(
         RISKY, "another part of the server answers; providers of others may miss the change"
     ),

@@ -119,9 +119,7 @@ def compare_groups(groups: Pair, old: dict[str, Map], new: dict[str, Map], sink:
     for name in groups.come():
         where = None, groups.new.at(name)
         sink.add("settings-added", _group(name), "", f"the settings `{name}` are new", *where)
-    taken = {
-        str(one) for side in (old, new) for provider in side.values() for one in provider.seq("settings")
-    }
+    taken = _taken(old) & _taken(new)
     for name in groups.both():
         if name not in taken:
             group = Pair(*(_as_schema(side.map(name)) for side in groups))

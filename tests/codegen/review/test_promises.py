@@ -172,6 +172,19 @@ def test_what_a_text_holds_is_a_promise_to_those_who_read_it() -> None:
     ]
 
 
+def test_a_security_scheme_may_have_another_name() -> None:
+    def side(name: str, header: str) -> Side:
+        made = document({"security": [{name: []}]})
+        scheme = {"type": "apiKey", "in": "header", "name": header, "description": name}
+        made.spec.openapi["components"]["securitySchemes"] = positionless({name: scheme})
+        return made
+
+    renamed = review(side("Key", "x-key"), side("Token", "x-key"))
+    assert list(seen(renamed.findings)) == ["compatible security-scheme-renamed document securitySchemes.Key"]
+    other = review(side("Key", "x-key"), side("Token", "x-token"))
+    assert "breaking security-tightened things security" in seen(other.findings)
+
+
 def test_a_stream_told_as_in_openapi_3_1_is_the_same_stream() -> None:
     """3.1 gives the schema of an event's data, 3.2 that of the whole event."""
     data = {"$ref": "#/components/schemas/Piece"}
