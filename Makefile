@@ -77,8 +77,10 @@ check-generated: $(VENV)/.codegen ## Fail with a diff if generated/ is not what 
 	@$(BIN)/python -m specstack_codegen --check
 	@$(BIN)/python -m specstack_codegen --spec tests/fixture/spec --out tests/fixture/generated --package fixture --check
 
-spec-diff: $(VENV)/.dev ## Fail if spec/ breaks something stable since the branch left main (BASE=ref to compare with another)
+spec-diff: $(VENV)/.dev ## Fail if spec/ breaks something stable since the branch left main; on main, since the commit before (BASE=ref for another)
 	@base="$${BASE:-$$(git merge-base HEAD origin/main 2>/dev/null || git merge-base HEAD main 2>/dev/null)}"; \
+	if [ -z "$$BASE" ] && [ "$$base" = "$$(git rev-parse HEAD 2>/dev/null)" ]; then \
+	  base="$$(git rev-parse --quiet --verify HEAD~1 2>/dev/null)"; fi; \
 	if [ -n "$$base" ]; then $(BIN)/specstack spec diff "$$base" spec; \
 	else echo "no git history to compare spec/ with; name a ref: make spec-diff BASE=v0.1.0"; fi
 

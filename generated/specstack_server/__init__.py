@@ -49,7 +49,7 @@ SERVER = GeneratedServer(
     errors="specstack_api.errors",
     openapi="specstack_api",
     package="specstack",
-    generator="7cfd32038c99eb1ad665a20501711eefd4cb7f4c72561efeebc2816a7bea2df0",
+    generator="bddc997dbae56c35191ca56fea64098a64ce3b6d9bd99b5caef77e743f576992",
     sql_tables=(
         SqlTable(
             name="chat_completions",

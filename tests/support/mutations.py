@@ -34,12 +34,12 @@ def edited(side: Side, mutation: Mutation) -> Side:
     """A copy of `side` with the edit; the original stays as it is."""
     spec = side.spec
     copy = Spec(root=spec.root, sources=spec.sources)
-    for name in ("openapi", "config", "errors", "resources", "services", "approvals"):
+    for name in ("openapi", "config", "errors", "resources", "services", "settings", "approvals"):
         setattr(copy, name, copied(getattr(spec, name)))
     copy.providers = {name: copied(value) for name, value in spec.providers.items()}
-    copy.apis = {
-        name: Map({"x-api": copied(value.map("x-api"))}, value.pos) for name, value in spec.apis.items()
-    }
+    copy.apis = Map(
+        {name: Map({"x-api": copied(value.map("x-api"))}, value.pos) for name, value in spec.apis.items()}
+    )
     copy.files = {name: copied(value) for name, value in spec.files.items()}
     _edit(_target(copy, mutation.at), mutation.do)
     return Side(side.label, copy, side.areas, texts=side.texts)
@@ -81,6 +81,10 @@ def _root(spec: Spec, head: str, steps: list[str]) -> Any:
         "providers": spec.providers,
         "errors": spec.errors,
         "resources": spec.resources,
+        "services": spec.services,
+        "apis": spec.apis,
+        "settings": spec.settings,
+        "telemetry": spec.files["telemetry.yaml"],
         "storage": spec.files["storage.yaml"],
     }
     return roots[head]

@@ -46,6 +46,19 @@ def extension_schema(spec: Spec) -> Iterator[Finding]:
                 yield from json_schema.findings(value, schemas[key], node.value.at(key), key)
 
 
+@rule("config-extension")
+def config_extension(spec: Spec) -> Iterator[Finding]:
+    """The one x- key of the run config's schemas is x-names, with the form in spec/meta/config.json."""
+    known = cast("dict[str, dict[str, Any]]", home.meta(spec, "config")["$defs"])
+    for node in (node for node in walk(spec.config) if node.kind == "schema"):
+        for key, value in node.value.items():
+            if key in known:
+                yield from json_schema.findings(value, known[key], node.value.at(key), key)
+            elif key.startswith("x-"):
+                message = f"there is no extension {key!r} in the run config"
+                yield Finding(node.value.at(key), message, close(key, known))
+
+
 @rule("file-schema")
 def file_schema(spec: Spec) -> Iterator[Finding]:
     """Every file beside the OpenAPI documents and providers has the form that spec/meta gives it."""

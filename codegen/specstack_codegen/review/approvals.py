@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from specstack_codegen.review.errors import ReviewError
-from specstack_codegen.review.findings import Finding, Place, Subject
+from specstack_codegen.review.findings import Agreed, Finding, Place, Subject
 from specstack_codegen.review.rules import RULES
 from specstack_codegen.source import Map, Position, Seq, read_yaml
 
@@ -34,16 +34,19 @@ class Approval:
         )
 
 
-def read_approvals(file: Path) -> list[Approval]:
+def read_approvals(file: Path, today: datetime.date) -> list[Approval]:
     """The approvals of a file. Raises ReviewError when it cannot be read or has not the right form."""
     value, faults = read_yaml(file.resolve(), file.resolve().parent)
     if faults:
         raise ReviewError(f"{file} does not load: {faults[0]}")
-    return approvals_in(value, str(file))
+    return approvals_in(value, str(file), today)
 
 
-def approvals_in(value: Map, label: str) -> list[Approval]:
-    """The approvals of a file that has been read; none for an empty one."""
+def approvals_in(value: Map, label: str, today: datetime.date) -> list[Approval]:
+    """The approvals of a file that has been read; none for an empty one.
+
+    Raises ReviewError when it has not the right form, or one is to hold for more than a year from `today`.
+    """
     from specstack_codegen.lint_rules import home, json_schema
 
     if not value:
@@ -53,18 +56,32 @@ def approvals_in(value: Map, label: str) -> list[Approval]:
     if fault is not None:
         raise ReviewError(f"{label} has not the right form: {fault.pos}: {fault.message}", fault.hint)
     entries = value.seq("approvals")
-    return [_approval(entry, entries.at(index), label) for index, entry in enumerate(entries)]
+    return [_approval(entry, index, entries.at(index), label, today) for index, entry in enumerate(entries)]
 
 
-def _approval(entry: Any, pos: Position, label: str) -> Approval:
+def _approval(entry: Any, index: int, pos: Position, label: str, today: datetime.date) -> Approval:
     where = entry["where"]
+    at = f"{entry.at('expires')}: approvals.{index}.expires"
     try:
         expires = datetime.date.fromisoformat(entry.text("expires"))
     except ValueError as error:
-        at = entry.at("expires")
-        raise ReviewError(f"{label} has not the right form: {at}: expires is no day: {error}") from error
+        raise ReviewError(f"{label} has not the right form: {at}: is no day: {error}") from error
+    latest = _a_year_after(today)
+    if expires > latest:
+        raise ReviewError(
+            f"{label} has not the right form: {at}: {expires} is more than a year away",
+            f"give a day up to {latest}; what is to break for good needs no approval once it has landed",
+        )
     names = tuple(str(item) for item in where) if isinstance(where, Seq) else (str(where),)
     return Approval(entry.text("rule"), names, entry.text("path"), entry.text("reason"), expires, pos)
+
+
+def _a_year_after(day: datetime.date) -> datetime.date:
+    """The same day of the next year; the last of February for one that it does not have."""
+    try:
+        return day.replace(year=day.year + 1)
+    except ValueError:
+        return day.replace(year=day.year + 1, day=28)
 
 
 def apply(
@@ -81,7 +98,8 @@ def apply(
         used.update(id(one) for one in found if one is not None)
         agreed = [one for one in found if one is not None]
         if agreed and len(agreed) == len(needed):
-            finding = replace(finding, approval=agreed[0])
+            soonest = min(agreed, key=lambda one: one.expires)
+            finding = replace(finding, approval=Agreed(soonest.reason, soonest.expires))
         result.append(finding)
     return result, [_about(one, today) for one in every if id(one) not in used]
 

@@ -44,16 +44,22 @@ def compare_responses(documents: Documents, subject: Subject, node: Pair) -> Non
     successes = [one for one in gone if one.startswith("2")], [one for one in come if one.startswith("2")]
     if len(successes[0]) == len(successes[1]) == 1:
         (before,), (after,) = successes
-        if not _covers(before, after) and not _covers(after, before):
+        rule = "response-status-widened" if _covers(after, before) else "response-status-changed"
+        rule = "response-status-narrowed" if _covers(before, after) else rule
+        if before.upper() != after.upper():
             text = f"the status {before} became {after}"
             places = responses.old.at(before), responses.new.at(after)
-            sink.add("response-status-changed", subject, f"response.{before}", text, *places)
+            sink.add(rule, subject, f"response.{before}", text, *places)
         _response(documents, subject, before, responses.old[before], responses.new[after])
         gone.remove(before)
         come.remove(after)
     for status in gone:
         rule = "response-status-removed" if status[0] in "123" else "error-status-removed"
         places = responses.old.at(status), node.new.at("responses")
+        announced = next((one for one in _announced_by(status) if one in responses.new), None)
+        if announced is not None:
+            rule = "response-status-widened" if status[0] in "123" else rule
+            _response(documents, subject, status, responses.old[status], responses.new[announced])
         sink.add(rule, subject, f"response.{status}", f"the status {status} is gone", *places)
     for status in come:
         rule = "response-status-added" if status[0] in "123" else "error-status-added"
@@ -147,6 +153,11 @@ def _content(
     content = Pair(_plain(holder.old.map("content")), _plain(holder.new.map("content")))
     word, side = ("response", path) if output else ("request", path)
     for media in content.gone():
+        wider = next((one for one in _ranges(media) if one in content.new), None)
+        if wider is not None and not output:
+            pair = documents.resolved(content.old[media], content.new[wider])
+            documents.schema(word, output, subject, path, pair, "schema")
+            continue
         text = f"the media type {media} is gone"
         where = content.old.at(media), places[1]
         sink.add(f"{word}-media-removed", subject, side, text, *where)
@@ -163,6 +174,11 @@ def _content(
             events = f"{path}.event" if output else f"{path}.item"
             documents.schema(word, output, subject, events, pair, "itemSchema")
         _encoding(documents, subject, path, pair)
+
+
+def _ranges(media: str) -> tuple[str, ...]:
+    """What takes in a media type besides itself."""
+    return tuple(one for one in (f"{media.partition('/')[0]}/*", "*/*") if one != media)
 
 
 def _alike(pair: Pair) -> Pair:

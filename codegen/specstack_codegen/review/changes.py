@@ -10,6 +10,9 @@ from typing import Any
 from specstack_codegen.review.kinds import KINDS
 from specstack_codegen.source import Position
 
+# The step of a path into what a text holds, as `contentSchema` describes it.
+CONTENT = "(json)"
+
 
 @dataclass(frozen=True, slots=True)
 class Change:

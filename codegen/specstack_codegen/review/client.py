@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import cast
 
 from specstack_codegen.review.beside import compare_whole
-from specstack_codegen.review.comparison import Documents, Pair, as_map
+from specstack_codegen.review.comparison import Documents, Pair, as_map, without
 from specstack_codegen.review.findings import Sink, Subject
 from specstack_codegen.review.flat import conj
 from specstack_codegen.review.operations import Operation, operations
+from specstack_codegen.review.promises import renamed_schemes
 from specstack_codegen.source import Map
 from specstack_codegen.walk import METHODS, Node, lookup, resolve, walk
 
@@ -95,11 +96,18 @@ def compare_document(documents: Documents, sink: Sink) -> None:
     """Report differences of security schemes and servers."""
     whole = Pair(documents.old, documents.new)
     schemes = whole.map("components").map("securitySchemes")
-    for name in schemes.gone():
+    renamed = renamed_schemes(whole)
+    for name, other in renamed.items():
+        text, where = (
+            f"the security scheme `{name}` became `{other}`",
+            (schemes.old.at(name), schemes.new.at(other)),
+        )
+        sink.add("security-scheme-renamed", DOCUMENT, f"securitySchemes.{name}", text, *where)
+    for name in without(schemes.gone(), renamed):
         where = schemes.old.at(name), whole.new.map("components").at("securitySchemes")
         text = f"the security scheme `{name}` is gone"
         sink.add("security-scheme-removed", DOCUMENT, f"securitySchemes.{name}", text, *where)
-    for name in schemes.come():
+    for name in without(schemes.come(), renamed.values()):
         where = whole.old.map("components").at("securitySchemes"), schemes.new.at(name)
         text = f"the security scheme `{name}` is new"
         sink.add("security-scheme-added", DOCUMENT, f"securitySchemes.{name}", text, *where)

@@ -50,11 +50,12 @@ class Outcome:
 def run(request: Request) -> Outcome:
     """Compare and render. Raises ReviewError when the sides or the approvals cannot be read."""
     old, new = read_sides(request.sides, request.path)
+    today = request.today or datetime.datetime.now(datetime.UTC).date()
     if request.approvals is not None:
-        approvals = read_approvals(request.approvals)
+        approvals = read_approvals(request.approvals, today)
     else:
-        approvals = approvals_in(new.spec.approvals, f"approvals.yaml of {new.label}")
-    found = review(old, new, approvals, request.today)
+        approvals = approvals_in(new.spec.approvals, f"approvals.yaml of {new.label}", today)
+    found = review(old, new, approvals, today)
     limits = {level.word: level for level in Level}
     report = Report(found, limits.get(request.fail_on), request.everything, request.color)
     return Outcome(_FORMATS[request.format](report), 1 if report.counted else 0)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from specstack_codegen.review.changes import Change, below, shown
-from specstack_codegen.review.flat import ANYTHING, Conj, Flat
-from specstack_codegen.source import NOWHERE, Position
+from specstack_codegen.review.changes import CONTENT, Change, below, shown
+from specstack_codegen.review.flat import ANYTHING, UNREAD, Conj, Flat
+from specstack_codegen.source import NOWHERE, Map, Position
 
 NOTHING = Conj((False,), NOWHERE)
 
@@ -111,13 +111,13 @@ def _added(old: Flat, new: Flat, name: str, recursion: Recursion) -> Iterator[Ch
     elif closed:
         yield Change("property-admitted", old.additional.pos, new_pos, f"`{name}` is new", (name,))
     elif old.additional.parts == (True,):
-        if recursion.changes(ANYTHING, new.properties[name]):
-            text = f"`{name}` is new in an object that admitted any property"
-            yield Change("property-claimed", old.additional.pos, new_pos, text, (name,))
-        else:
-            yield Change("property-added", old_pos, new_pos, f"`{name}` is new", (name,))
+        narrower = any(change.narrows for change in recursion.changes(ANYTHING, new.properties[name]))
+        text = f"`{name}` is new in an object that admitted any property"
+        kind = "property-claimed" if narrower else "property-named"
+        yield Change(kind, old.additional.pos, new_pos, text, (name,))
     else:
-        yield Change("property-added", old_pos, new_pos, f"`{name}` is new", (name,))
+        text = f"`{name}` is new in an object that admitted other properties"
+        yield Change("property-named", old.additional.pos, new_pos, text, (name,))
         yield from below(recursion.changes(old.additional, new.properties[name]), name)
 
 
@@ -171,17 +171,44 @@ def _item(flat: Flat, index: int) -> Conj:
 
 def compare_rest(old: Flat, new: Flat, recursion: Recursion) -> Iterator[Change]:
     """Changes of `contentSchema`, of `not`, and of what is only compared for being the same."""
-    yield from below(recursion.changes(old.content or ANYTHING, new.content or ANYTHING), "(json)")
+    yield from below(recursion.changes(old.content or ANYTHING, new.content or ANYTHING), CONTENT)
     yield from _excluded(old, new, recursion)
     for key in dict.fromkeys((*old.opaque, *new.opaque)):
         before, after = old.opaque.get(key, []), new.opaque.get(key, [])
         if not recursion.same([fact.value for fact in before], [fact.value for fact in after]):
-            old_pos: Position = before[0].pos if before else old.pos
-            new_pos: Position = after[0].pos if after else new.pos
-            text = f"`{key}` changed"
-            if len(before) == len(after) == 1:
-                text = f"`{key}` {shown(before[0].value)} became {shown(after[0].value)}"
-            yield Change("keyword-changed", old_pos, new_pos, text)
+            yield from _condition(old, new, key, recursion)
+
+
+def _condition(old: Flat, new: Flat, key: str, recursion: Recursion) -> Iterator[Change]:
+    """A keyword that is not the same. Each is one condition more, except for what was not read at all."""
+    before, after = old.opaque.get(key, []), new.opaque.get(key, [])
+    old_pos: Position = before[0].pos if before else old.pos
+    new_pos: Position = after[0].pos if after else new.pos
+    if key != UNREAD and not (before and after):
+        kind, word = ("keyword-removed", "gone") if before else ("keyword-added", "new")
+        yield Change(kind, old_pos, new_pos, f"`{key}` is {word}")
+        return
+    text = f"`{key}` changed"
+    if len(before) == len(after) == 1:
+        one, other = before[0].value, after[0].value
+        if key == "contains" and recursion.same(one["contains"], other["contains"]):
+            yield from _contained(one, other)
+            return
+        text = f"`{key}` {shown(one)} became {shown(other)}"
+    yield Change("keyword-changed", old_pos, new_pos, text)
+
+
+def _contained(old: Map, new: Map) -> Iterator[Change]:
+    """How many items must, and may, be what `contains` describes."""
+    for key, nothing in (("minContains", 1), ("maxContains", None)):
+        one, other = old.get(key, nothing), new.get(key, nothing)
+        if one == other:
+            continue
+        tighter = one is None or (other is not None and (other > one) == (key == "minContains"))
+        text = f"`{key}` {shown(one)} became {shown(other)}"
+        if one is None or other is None:
+            text = f"`{key}` {shown(other if one is None else one)} is {'new' if one is None else 'gone'}"
+        yield Change("bound-tightened" if tighter else "bound-loosened", old.at(key), new.at(key), text)
 
 
 def _excluded(old: Flat, new: Flat, recursion: Recursion) -> Iterator[Change]:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
-from specstack_codegen.review.changes import Change
-from specstack_codegen.review.kinds import KINDS, Level
+from specstack_codegen.review.changes import CONTENT, Change
+from specstack_codegen.review.kinds import KINDS, Level, Verdict
 from specstack_codegen.review.rules import RULES
 from specstack_codegen.source import Position
-
-if TYPE_CHECKING:
-    from specstack_codegen.review.approvals import Approval
 
 # A stable thing may go once it has been deprecated.
 _REMOVALS = frozenset(
     {"operation-removed", "alias-removed", "parameter-removed", "provider-removed", "property-removed"}
-    | {"property-refused", "response-header-removed"}
+    | {"property-refused", "response-header-removed", "config-name-removed"}
 )
+
+
+# A schema of what a text holds is a remark: validators do not look into the text.
+_INNER = Verdict(Level.RISKY, "nothing is refused by it, but who reads the text may expect what it says now")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,14 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Agreed:
+    """Why somebody has agreed to a finding, and the last day on which that holds."""
+
+    reason: str
+    expires: datetime.date
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One edit and what it means. `places` are all that feel it, in the order of the spec."""
 
@@ -54,7 +63,7 @@ class Finding:
     old: Position | None
     new: Position | None
     places: tuple[Place, ...]
-    approval: Approval | None = None
+    approval: Agreed | None = None
 
     @property
     def excuse(self) -> str:
@@ -100,6 +109,8 @@ class Sink:
             place = Place(
                 subject, path + joined(change.path), _excuse(change.kind, subject, change.stability)
             )
+            if not output and CONTENT in change.path and verdict.level > Level.RISKY:
+                verdict = _INNER
             rule, why = f"{prefix}-{change.kind}", verdict.why
             if prefix != "request" and not output:
                 why = why.replace("callers that send", "run configs with").replace("callers", "run configs")

@@ -16,6 +16,8 @@ from specstack_codegen.source import NOWHERE, Map, Position
 # `number` is `integer` and `fraction`, so that types are plain sets.
 ALL_TYPES = frozenset({"null", "boolean", "integer", "fraction", "string", "array", "object"})
 Schema = Map | bool
+# Stands for a schema that is too large to spell out.
+UNREAD = "union"
 
 
 class Fact(NamedTuple):

@@ -6,7 +6,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, cast
 
-from specstack_codegen.review.flat import Conj, Fact, Flat, Schema, Shape, conj, merged, type_of, value_key
+from specstack_codegen.review.flat import (
+    UNREAD,
+    Conj,
+    Fact,
+    Flat,
+    Schema,
+    Shape,
+    conj,
+    merged,
+    type_of,
+    value_key,
+)
 from specstack_codegen.review.keywords import notes_of, own
 from specstack_codegen.source import Map, Position, Seq
 from specstack_codegen.walk import lookup
@@ -188,7 +199,7 @@ def _parts(items: Seq) -> Iterator[Schema]:
 def _product(left: list[Flat], right: list[Flat], pos: Position) -> list[Flat]:
     if len(left) * len(right) > MAX_ALTERNATIVES:
         names = sorted({one.name for one in (*left, *right)})
-        return [Flat(pos, opaque={"union": [Fact(names, pos)]})]
+        return [Flat(pos, opaque={UNREAD: [Fact(names, pos)]})]
     found = (merged(one, other) for one in left for other in right)
     return [one for one in found if one.types and (one.values is None or one.values)]
 

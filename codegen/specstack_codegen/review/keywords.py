@@ -17,13 +17,17 @@ NOTES = (
     "x-resource",
     "discriminator",
     "xml",
+    "x-names",
+    "contentEncoding",
+    "contentMediaType",
     "format",
 )
 # Keywords that are compared for being the same and no further.
-OPAQUE = (
-    *("if", "then", "else", "dependentSchemas", "unevaluatedProperties", "unevaluatedItems"),
-    *("contains", "minContains", "maxContains", "$dynamicRef", "contentEncoding", "contentMediaType"),
-)
+OPAQUE = ("dependentSchemas", "unevaluatedProperties", "unevaluatedItems", "$dynamicRef")
+_CONTAINS = ("contains", "minContains", "maxContains")
+# Patterns that match every text.
+_ANY_TEXT = frozenset({"", "^", "$", ".*", "^.*"})
+_WORDS = frozenset({"title", "description", "$comment", "examples", "deprecated"})
 
 
 def own(node: Map) -> Flat:
@@ -32,7 +36,7 @@ def own(node: Map) -> Flat:
     _own_values(node, flat)
     for key, fact in _bounds(node):
         flat.bounds[key] = tighter(key, flat.bounds.get(key), fact)
-    if "pattern" in node:
+    if "pattern" in node and node.text("pattern") not in _ANY_TEXT:
         flat.patterns[node.text("pattern")] = node.at("pattern")
     _own_object(node, flat)
     _own_array(node, flat)
@@ -40,9 +44,26 @@ def own(node: Map) -> Flat:
         flat.content = conj(node["contentSchema"], node.at("contentSchema"))
     if isinstance(node.get("not"), (Map, bool)):
         flat.excluded.append(conj(node["not"], node.at("not")))
-    flat.opaque = {key: [Fact(node[key], node.at(key))] for key in OPAQUE if key in node}
+    flat.opaque = {key: [fact] for key, fact in _opaque(node)}
     flat.notes = notes_of(node)
     return flat
+
+
+def _opaque(node: Map) -> Iterator[tuple[str, Fact]]:
+    """Keywords that are compared for being the same. Those that say nothing without another are left out."""
+    for key in OPAQUE:
+        if key in node:
+            yield key, Fact(node[key], node.at(key))
+    if "if" in node:
+        for key in ("then", "else"):
+            if key in node:
+                # each is a promise of its own, with its condition
+                yield key, Fact([node["if"], node[key]], node.at(key))
+    least = node.get("minContains", 1)
+    if "contains" in node and (least or "maxContains" in node):
+        stated = Map({key: node[key] for key in _CONTAINS if key in node}, node.at("contains"))
+        stated.key_pos = {key: node.at(key) for key in stated}
+        yield "contains", Fact(stated, node.at("contains"))
 
 
 def notes_of(node: Map) -> dict[str, Fact]:
@@ -109,7 +130,9 @@ def _own_object(node: Map, flat: Flat) -> None:
         flat.required_pos = node.at("required")
     flat.required = {str(name): required.at(index) for index, name in enumerate(required)}
     if isinstance(node.get("additionalProperties"), (Map, bool)):
-        flat.additional = conj(node["additionalProperties"], node.at("additionalProperties"))
+        others = node["additionalProperties"]
+        anything = isinstance(others, Map) and others.keys() <= _WORDS
+        flat.additional = conj(True if anything else others, node.at("additionalProperties"))
     patterns = node.map("patternProperties")
     flat.pattern_properties = {name: conj(schema, patterns.at(name)) for name, schema in patterns.items()}
     if isinstance(node.get("propertyNames"), (Map, bool)):

@@ -116,7 +116,10 @@ KINDS: dict[str, Kind] = {
         Verdict(BREAKING, "callers that send it are refused, for the object admits no other properties"),
         Verdict(BREAKING, "clients that read it find nothing there"),
     ),
-    "property-added": _note(Verdict(OK, "callers may leave it out"), Verdict(OK, "clients may pass it over")),
+    "property-added": _note(
+        Verdict(OK, "callers may leave it out, and nothing was promised of properties without a name"),
+        Verdict(OK, "clients may pass it over"),
+    ),
     "property-admitted": _widens("clients that hold the object to its listed properties refuse it", RISKY),
     "property-demanded": Kind(
         True,
@@ -124,7 +127,14 @@ KINDS: dict[str, Kind] = {
         Verdict(BREAKING, "callers that leave it out are refused"),
         Verdict(RISKY, "clients that hold the object to its listed properties refuse it"),
     ),
-    "property-claimed": _narrows("under this name any value was admitted, and now only some are", RISKY),
+    "property-claimed": _narrows(
+        "callers may use this name for something of their own, of which only some values are admitted now",
+        RISKY,
+    ),
+    "property-named": _note(
+        Verdict(RISKY, "callers may use this name for something of their own, and now it means something"),
+        _READABLE,
+    ),
     "object-closed": _narrows("callers that send further properties are refused"),
     "object-opened": _widens("clients that hold the object to its listed properties may refuse it", RISKY),
     "variant-removed": _narrows("callers that send this variant are refused"),
@@ -132,7 +142,7 @@ KINDS: dict[str, Kind] = {
     "tagged-variant-added": _widens(
         "clients that know only the old variants meet a tag they do not know", RISKY
     ),
-    "variants-overlap": _narrows("a value that fits two variants of a oneOf is refused", RISKY),
+    "variants-overlap": _narrows("a value that fits two variants of a oneOf is refused"),
     "variants-parted": _widens("clients may get values that fit two variants", RISKY),
     "unique-demanded": _narrows("lists that hold a value twice are refused"),
     "unique-dropped": _widens("lists may hold a value twice", RISKY),
@@ -143,6 +153,16 @@ KINDS: dict[str, Kind] = {
         True,
         Verdict(BREAKING, "nothing shows that what was accepted still is"),
         Verdict(RISKY, "nothing shows that clients can still read every value"),
+    ),
+    "keyword-added": _narrows("nothing shows that what was accepted still is"),
+    "keyword-removed": _widens("nothing shows that clients can still read every value", RISKY),
+    "content-changed": _note(
+        Verdict(RISKY, "nothing is refused by it, but who reads the text may read it otherwise"),
+        Verdict(RISKY, "clients that go by it read the text otherwise"),
+    ),
+    "names-changed": _note(
+        Verdict(RISKY, "names from another part of the spec are asked for, or others than before"),
+        Verdict(RISKY, "names from another part of the spec are given, or others than before"),
     ),
     "default-changed": _note(
         Verdict(RISKY, "callers that leave it out get something else"),

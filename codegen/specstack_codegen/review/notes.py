@@ -12,6 +12,9 @@ _COMPARED = {
     "x-resource": "resource-changed",
     "discriminator": "discriminator-changed",
     "xml": "xml-changed",
+    "x-names": "names-changed",
+    "contentEncoding": "content-changed",
+    "contentMediaType": "content-changed",
 }
 _RANK = {"experimental": 0, "deprecated": 1, "stable": 2}
 Noted = Flat | Shape

@@ -50,6 +50,8 @@ def compare_promises(
 def _security(documents: Documents, subject: Subject, node: Pair) -> None:
     old, old_pos = _alternatives(documents.old, node.old)
     new, new_pos = _alternatives(documents.new, node.new)
+    renamed = renamed_schemes(Pair(documents.old, documents.new))
+    old = [{renamed.get(name, name): scopes for name, scopes in one.items()} for one in old]
     was, now = (one.get("x-public") is True for one in node)
     tightened = any(not any(_asks_no_more(two, one) for two in new) for one in old)
     loosened = any(not any(_asks_no_more(one, two) for one in old) for two in new)
@@ -62,6 +64,22 @@ def _security(documents: Documents, subject: Subject, node: Pair) -> None:
     if loosened and not tightened:
         text = f"credentials: {_described(old)} became {_described(new)}"
         documents.sink.add("security-loosened", subject, "security", text, old_pos, new_pos)
+
+
+def renamed_schemes(whole: Pair) -> dict[str, str]:
+    """Security schemes that are only called otherwise: the old name and the new one."""
+    schemes = whole.map("components").map("securitySchemes")
+    come, found = list(schemes.come()), dict[str, str]()
+    for name in schemes.gone():
+        same = next((one for one in come if _said(schemes.old[name]) == _said(schemes.new[one])), None)
+        if same is not None:
+            come.remove(same)
+            found[name] = same
+    return found
+
+
+def _said(scheme: object) -> dict[str, object]:
+    return {key: value for key, value in as_map(scheme).items() if key != "description"}
 
 
 def _alternatives(document: Map, node: Map) -> tuple[Alternatives, Position]:
@@ -111,11 +129,6 @@ def _body_limit(documents: Documents, subject: Subject, node: Pair) -> None:
     documents.sink.add(
         rule, subject, "x-body-limit", f"{node.changed('x-body-limit')}, in bytes", *node.at("x-body-limit")
     )
-
-
-def _pagination(documents: Documents, subject: Subject, node: Pair) -> None:
-    text = node.changed("x-pagination")
-    documents.sink.add("pagination-changed", subject, "x-pagination", text, *node.at("x-pagination"))
 
 
 def _stream(documents: Documents, subject: Subject, node: Pair) -> None:
@@ -215,28 +228,30 @@ def _serve(documents: Documents, subject: Subject, node: Pair) -> None:
             documents.sink.add("resource-kind-admitted", subject, path, text, *where)
 
 
-def _access(documents: Documents, subject: Subject, node: Pair) -> None:
-    documents.sink.add("access-changed", subject, "x-access", node.changed("x-access"), *node.at("x-access"))
+def _marked(rule: str, key: str) -> Callable[[Documents, Subject, Pair], None]:
+    def compare(documents: Documents, subject: Subject, node: Pair) -> None:
+        documents.sink.add(rule, subject, key, node.changed(key), *node.at(key))
+
+    return compare
 
 
-def _envelope(documents: Documents, subject: Subject, node: Pair) -> None:
-    text = node.changed("x-envelope")
-    documents.sink.add("envelope-changed", subject, "x-envelope", text, *node.at("x-envelope"))
-
-
-def _servers(documents: Documents, subject: Subject, node: Pair) -> None:
-    documents.sink.add("servers-changed", subject, "servers", node.changed("servers"), *node.at("servers"))
+def _telemetry(documents: Documents, subject: Subject, node: Pair) -> None:
+    rule = "telemetry-changed" if "x-telemetry" in node.old else "telemetry-added"
+    documents.sink.add(rule, subject, "x-telemetry", node.changed("x-telemetry"), *node.at("x-telemetry"))
 
 
 _EXTENSIONS: dict[str, Callable[[Documents, Subject, Pair], None]] = {
     "x-aliases": _aliases,
     "x-refusals": _refusals,
     "x-body-limit": _body_limit,
-    "x-pagination": _pagination,
+    "x-pagination": _marked("pagination-changed", "x-pagination"),
     "x-stream": _stream,
     "x-idempotent": _idempotent,
     "x-serve": _serve,
-    "x-access": _access,
-    "x-envelope": _envelope,
-    "servers": _servers,
+    "x-access": _marked("access-changed", "x-access"),
+    "x-record": _marked("record-changed", "x-record"),
+    "x-usage": _marked("usage-changed", "x-usage"),
+    "x-telemetry": _telemetry,
+    "x-envelope": _marked("envelope-changed", "x-envelope"),
+    "servers": _marked("servers-changed", "servers"),
 }

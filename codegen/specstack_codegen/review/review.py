@@ -17,8 +17,9 @@ from specstack_codegen.review.client import (
 from specstack_codegen.review.comparison import Documents, Pair
 from specstack_codegen.review.findings import Finding, Sink
 from specstack_codegen.review.kinds import Level
+from specstack_codegen.review.names import compare_names
 from specstack_codegen.review.operations import OperationReview
-from specstack_codegen.review.settings import compare_config, compare_providers
+from specstack_codegen.review.settings import compare_config, compare_groups, compare_providers
 from specstack_codegen.review.sides import AREAS, Side, table_of
 from specstack_codegen.review.tables import (
     compare_errors,
@@ -61,8 +62,12 @@ def review(
     spec = Pair(_tables(old), _tables(new))
     if "providers" in shared:
         compare_providers(old.spec.providers, new.spec.providers, sink)
+        if not (old.only.startswith("providers/") or new.only.startswith("providers/")):
+            groups = Pair(old.spec.settings, new.spec.settings).map("settings")
+            compare_groups(groups, old.spec.providers, new.spec.providers, sink)
     if "config" in shared:
         compare_config(spec.map("config"), spec.map("resources"), spec.map("openapi"), sink)
+    compare_names(old, new, shared, sink)
     compare = {
         "storage": compare_storage,
         "errors": compare_errors,

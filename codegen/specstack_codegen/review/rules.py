@@ -8,7 +8,7 @@ _STILL = "nothing that worked stops working"
 
 RULES: dict[str, Verdict] = {
     # -- operations
-    "operation-removed": Verdict(BREAKING, "calls to it get 404"),
+    "operation-removed": Verdict(BREAKING, "calls to it get 404, and run configs that name it do not start"),
     "operation-added": Verdict(OK, _STILL),
     "operation-moved": Verdict(BREAKING, "calls to the old path get 404; `x-aliases` can keep it"),
     "operation-moved-with-alias": Verdict(OK, "the old path still answers, as an alias"),
@@ -51,6 +51,10 @@ RULES: dict[str, Verdict] = {
         RISKY, "clients that know one status only may take the other for a failure"
     ),
     "response-status-changed": Verdict(BREAKING, "clients that wait for the old status no longer see it"),
+    "response-status-widened": Verdict(
+        RISKY, "clients that know one status only may take others for a failure"
+    ),
+    "response-status-narrowed": Verdict(OK, "it is one that clients had to know"),
     "error-status-removed": Verdict(OK, "clients that handle it lose nothing"),
     "error-status-added": Verdict(RISKY, "no status, range or default announced this failure"),
     "error-status-described": Verdict(OK, "a range or the default announced it already"),
@@ -83,6 +87,7 @@ RULES: dict[str, Verdict] = {
     "security-tightened": Verdict(BREAKING, "callers with credentials that were enough are refused"),
     "security-loosened": Verdict(RISKY, "callers are let in that were not; see that this is meant"),
     "security-scheme-changed": Verdict(BREAKING, "credentials must be sent otherwise"),
+    "security-scheme-renamed": Verdict(OK, "credentials are sent as before"),
     "security-scheme-removed": Verdict(OK, "no operation asks for it"),
     "security-scheme-added": Verdict(OK, _STILL),
     "body-limit-lowered": Verdict(
@@ -99,6 +104,8 @@ RULES: dict[str, Verdict] = {
         RISKY, "clients that repeat the request after a failure may do its work twice"
     ),
     "idempotency-promised": Verdict(OK, _STILL),
+    "record-changed": Verdict(RISKY, "calls are kept that were not, or the other way round"),
+    "usage-changed": Verdict(RISKY, "quotas and metrics of tokens go by it"),
     "serve-changed": Verdict(
         RISKY, "another part of the server answers; providers of others may miss the change"
     ),
@@ -112,6 +119,17 @@ RULES: dict[str, Verdict] = {
     "component-renamed": Verdict(SOURCE, "models of generated clients and providers are named after it"),
     "component-removed": Verdict(SOURCE, "generated clients and providers may import its model"),
     "component-added": Verdict(OK, _STILL),
+    # -- names that run configs take from the rest of the spec
+    "config-name-removed": Verdict(BREAKING, "run configs that name it do not start"),
+    "config-provider-needed": Verdict(BREAKING, "run configs that serve it without a provider do not start"),
+    "config-default-needed": Verdict(
+        BREAKING, "run configs with two providers of it, none of them the default, do not start"
+    ),
+    "operation-api-changed": Verdict(
+        SOURCE, "it moves to another API's Protocol and client; quotas by API count it otherwise"
+    ),
+    "settings-removed": Verdict(SOURCE, "providers of others that take these settings are not generated"),
+    "settings-added": Verdict(OK, _STILL),
     # -- providers
     "provider-removed": Verdict(BREAKING, "run configs that name it do not start"),
     "provider-added": Verdict(OK, _STILL),
@@ -124,6 +142,13 @@ RULES: dict[str, Verdict] = {
     # -- storage
     "table-removed": Verdict(BREAKING, "what is stored in it is lost or orphaned"),
     "table-added": Verdict(OK, _STILL),
+    "table-moved": Verdict(BREAKING, "rows that exist stay in the old store, where nobody looks for them"),
+    "table-api-changed": Verdict(
+        RISKY, "its revisions go on in another branch; see that they find the table that exists"
+    ),
+    "store-kind-changed": Verdict(
+        BREAKING, "run configs that name a backend for it do not start, and what it holds is not found"
+    ),
     "column-removed": Verdict(BREAKING, "what is stored in it is lost"),
     "column-added": Verdict(OK, "rows that exist get the default or null"),
     "column-required-added": Verdict(
@@ -137,6 +162,7 @@ RULES: dict[str, Verdict] = {
     "column-default-changed": Verdict(RISKY, "new rows get another value than old ones"),
     "key-changed": Verdict(BREAKING, "rows are found by it, and those that exist are keyed otherwise"),
     "unique-added": Verdict(BREAKING, "rows that exist may hold the same value twice"),
+    "unique-implied": Verdict(OK, "other columns make it so"),
     "unique-removed": Verdict(RISKY, "what was found at most once may be found several times"),
     "index-changed": Verdict(OK, "it changes speed and not content"),
     "migrations-moved": Verdict(OK, "users do not name the package of the revisions"),

@@ -138,6 +138,9 @@ def _effective(key: str, fact: Fact | None, flat: Flat, common: frozenset[str]) 
         if exclusive and common & _NUMERIC == _INTEGER and number == int(number):
             number, exclusive = (number + 1 if key == "minimum" else number - 1), False
         return (number, exclusive)
+    if key == "multipleOf" and common & _NUMERIC == _INTEGER and (1 / value) % 1 == 0:
+        # every whole number is a multiple
+        return None
     return value
 
 

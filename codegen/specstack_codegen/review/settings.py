@@ -111,6 +111,40 @@ def compare_providers(old: dict[str, Map], new: dict[str, Map], sink: Sink) -> N
             _compare_provider(subject, Pair(one, other), sink)
 
 
+def compare_groups(groups: Pair, old: dict[str, Map], new: dict[str, Map], sink: Sink) -> None:
+    """Report groups of settings that providers of others may take, as far as our own do not show it."""
+    for name in groups.gone():
+        where = groups.old.at(name), None
+        sink.add("settings-removed", _group(name), "", f"the settings `{name}` are gone", *where)
+    for name in groups.come():
+        where = None, groups.new.at(name)
+        sink.add("settings-added", _group(name), "", f"the settings `{name}` are new", *where)
+    taken = _taken(old) & _taken(new)
+    for name in groups.both():
+        if name not in taken:
+            group = Pair(*(_as_schema(side.map(name)) for side in groups))
+            documents = Documents(group.old, group.new, sink)
+            documents.schema("provider-config", False, _group(name), "settings", group, "schema")
+        if groups.map(name).differs("description"):
+            where = groups.map(name).at("description")
+            sink.add("documentation-changed", _group(name), "description", "`description` changed", *where)
+
+
+def _taken(providers: dict[str, Map]) -> set[str]:
+    return {str(name) for provider in providers.values() for name in provider.seq("settings")}
+
+
+def _group(name: str) -> Subject:
+    return Subject("settings", name, f"Settings {name}")
+
+
+def _as_schema(group: Map) -> Map:
+    """The settings of a group as those of a provider that has no others."""
+    closed = Map({"type": "object", "additionalProperties": False}, group.pos)
+    closed.put("properties", group.map("properties"), group.at("properties"))
+    return Map({"schema": closed}, group.pos)
+
+
 def _by_type(providers: dict[str, Map]) -> dict[tuple[str, str], Map]:
     return {(one.text("api"), one.text("provider_type")): one for one in providers.values()}
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from specstack_codegen.bundle import COMMON, Spec, read_spec
 from specstack_codegen.review import git
 from specstack_codegen.review.errors import ReviewError
+from specstack_codegen.review.operations import operations
 from specstack_codegen.source import (
     Map,
     Position,
@@ -71,7 +72,43 @@ def read_sides(arguments: Iterable[str], path: str) -> tuple[Side, Side]:
         for side in (old, new):
             if not side.only and len(side.areas) > 1:
                 _select(side, old.only or new.only)
+    _refuse_strangers(old, new)
     return old, new
+
+
+def _refuse_strangers(old: Side, new: Side) -> None:
+    """Two sides must be states of the same thing: else everything went and came, which says nothing."""
+    shared = [area for area in AREAS if area in old.areas & new.areas]
+    if not shared:
+        held = (", ".join(area for area in AREAS if area in side.areas) for side in (old, new))
+        raise _strangers(old, new, "the one holds {}, the other {}".format(*held))
+    if old.only and old.only == new.only:
+        return
+    things = [(_things(old, area), _things(new, area)) for area in shared]
+    if any(one and other for one, other in things) and not any(one & other for one, other in things):
+        what = {"openapi": "no operation or schema", "providers": "no provider"}
+        named = ", ".join(what.get(area, f"no name in {area}") for area in shared)
+        raise _strangers(old, new, f"{named} of the one is in the other")
+
+
+def _strangers(old: Side, new: Side, why: str) -> ReviewError:
+    hint = "give two states of one spec, of one of its files, or of one OpenAPI document"
+    return ReviewError(f"{old.label} and {new.label} have nothing in common: {why}", hint)
+
+
+def _things(side: Side, area: str) -> set[object]:
+    """What of a part is known by its name: enough to see whether two sides are the same thing."""
+    spec = side.spec
+    if area == "openapi":
+        found: set[object] = {one for op in operations(spec.openapi) for one in (op.key, op.identifier)}
+        # one file of a spec refers to components of all the others
+        return found if side.only else found | set(spec.openapi.map("components").map("schemas"))
+    if area == "providers":
+        return {one.text(key) for one in spec.providers.values() for key in ("provider_type", "module")}
+    if area == "config":
+        return set(spec.config.map("components").map("schemas"))
+    table = table_of(side, area)
+    return {name for section in table for name in table.map(section)}
 
 
 def _range(text: str) -> list[str]:

@@ -38,7 +38,11 @@ def compare_storage(storage: Pair, sink: Sink) -> None:
             "table-added", STORAGE, f"stores.{name}", f"the store `{name}` is new", None, stores.new.at(name)
         )
     for name in stores.both():
-        _rest(STORAGE, stores.map(name), f"stores.{name}.", (), "storage-changed", sink)
+        store = stores.map(name)
+        if store.differs("kind"):
+            path = f"stores.{name}.kind"
+            sink.add("store-kind-changed", STORAGE, path, store.changed("kind"), *store.at("kind"))
+        _rest(STORAGE, store, f"stores.{name}.", ("kind",), "storage-changed", sink)
     if storage.differs("migrations"):
         text = storage.changed("migrations")
         sink.add("migrations-moved", STORAGE, "migrations", text, *storage.at("migrations"))
@@ -62,12 +66,18 @@ def _compare_table(subject: Subject, table: Pair, sink: Sink) -> None:
         sink.add(rule, subject, name, text, table.old.at("columns"), columns.new.at(name))
     for name in columns.both():
         _compare_column(subject, name, columns.map(name), sink)
+    for key, rule in (("store", "table-moved"), ("api", "table-api-changed")):
+        if table.differs(key):
+            sink.add(rule, subject, key, table.changed(key), *table.at(key))
     if table.differs("primary_key"):
         text = table.changed("primary_key")
-        sink.add("key-changed", subject, "primary_key", text, *table.at("primary_key"))
-    _groups(subject, table, "unique", ("unique-removed", "unique-added"), sink)
-    _groups(subject, table, "indexes", ("index-changed", "index-changed"), sink)
-    _rest(subject, table, "", ("columns", "primary_key", "unique", "indexes"), "storage-changed", sink)
+        keys = [set(texts(side.get("primary_key"))) for side in table]
+        rule = "index-changed" if keys[0] == keys[1] else "key-changed"
+        sink.add(rule, subject, "primary_key", text, *table.at("primary_key"))
+    _uniques(subject, table, sink)
+    _groups(subject, table, "indexes", "index-changed", sink)
+    known = ("columns", "store", "api", "primary_key", "unique", "indexes")
+    _rest(subject, table, "", known, "storage-changed", sink)
 
 
 def _compare_column(subject: Subject, name: str, column: Pair, sink: Sink) -> None:
@@ -96,14 +106,37 @@ def _compare_column(subject: Subject, name: str, column: Pair, sink: Sink) -> No
     _rest(subject, column, f"{name}.", ("type", "max_length", "nullable", "default"), "storage-changed", sink)
 
 
-def _groups(subject: Subject, table: Pair, key: str, rules: tuple[str, str], sink: Sink) -> None:
+def _uniques(subject: Subject, table: Pair, sink: Sink) -> None:
+    """Columns that are unique together; with a part of them that is, they always are."""
+    old, new = (_listed(side.seq("unique")) for side in table)
+    before, after = (_sets(side) for side in table)
+    for columns in without(old, new):
+        kept = any(one <= _columns(table.old.seq("unique"), columns) for one in after)
+        rule, text = "unique-implied" if kept else "unique-removed", f"`unique` {columns} is gone"
+        sink.add(rule, subject, "unique", text, old[columns], table.new.at("unique"))
+    for columns in without(new, old):
+        known = any(one <= _columns(table.new.seq("unique"), columns) for one in before)
+        rule, text = "unique-implied" if known else "unique-added", f"`unique` {columns} is new"
+        sink.add(rule, subject, "unique", text, table.old.at("unique"), new[columns])
+
+
+def _sets(table: Map) -> list[set[str]]:
+    """The sets of columns whose values no two rows have in common."""
+    return [set(texts(group)) for group in (table.get("primary_key"), *table.seq("unique")) if group]
+
+
+def _columns(groups: Seq, name: str) -> set[str]:
+    return next(set(texts(group)) for group in groups if shown(group) == name)
+
+
+def _groups(subject: Subject, table: Pair, key: str, rule: str, sink: Sink) -> None:
     """Lists of columns that went, and lists that came."""
     old, new = (_listed(side.seq(key)) for side in table)
     for columns in without(old, new):
         text = f"`{key}` {columns} is gone"
-        sink.add(rules[0], subject, key, text, old[columns], table.new.at(key))
+        sink.add(rule, subject, key, text, old[columns], table.new.at(key))
     for columns in without(new, old):
-        sink.add(rules[1], subject, key, f"`{key}` {columns} is new", table.old.at(key), new[columns])
+        sink.add(rule, subject, key, f"`{key}` {columns} is new", table.old.at(key), new[columns])
 
 
 def _listed(groups: Seq) -> dict[str, Position]:

@@ -14,6 +14,13 @@ _GROUPS = (
 )
 _OBJECT = frozenset({"object"})
 _ARRAY = frozenset({"array"})
+# The keywords for the least and the most of a value, by its types.
+_RANGES = {
+    frozenset({"integer", "fraction"}): ("minimum", "maximum"),
+    frozenset({"string"}): ("minLength", "maxLength"),
+    _ARRAY: ("minItems", "maxItems"),
+    _OBJECT: ("minProperties", "maxProperties"),
+}
 _DEPTH = 3
 Tags = dict[str, frozenset[str]]
 
@@ -78,17 +85,46 @@ def disjoint(one: Flat, other: Flat, shape_of: Callable[[Conj], Shape], depth: i
         return True
     if one.values is not None or other.values is not None:
         return not _listed_in_common(one, other)
-    if depth > _DEPTH:
-        return False
-    if common == _ARRAY:
-        return _first_items_differ(one, other, shape_of, depth)
-    if common != _OBJECT:
-        return False
-    named = one.required.keys() & other.required.keys() & one.properties.keys() & other.properties.keys()
-    return any(
-        _apart(shape_of(one.properties[name]), shape_of(other.properties[name]), shape_of, depth)
-        for name in named
+    return depth <= _DEPTH and all(
+        _out_of_reach(one, other, group)
+        or (group == _ARRAY and _first_items_differ(one, other, shape_of, depth))
+        or (group == _OBJECT and _properties_differ(one, other, shape_of, depth))
+        for group in _GROUPS
+        if group & common
     )
+
+
+def _out_of_reach(one: Flat, other: Flat, group: frozenset[str]) -> bool:
+    """Whether the least that one side admits is more than the most of the other."""
+    if group not in _RANGES:
+        return False
+    least, most = _RANGES[group]
+    for low, high in ((one, other), (other, one)):
+        if least not in low.bounds or most not in high.bounds:
+            continue
+        floor, ceiling = low.bounds[least].value, high.bounds[most].value
+        if least != "minimum":
+            floor, ceiling = (floor, False), (ceiling, False)
+        if floor[0] > ceiling[0] or (floor[0] == ceiling[0] and (floor[1] or ceiling[1])):
+            return True
+    return False
+
+
+def _properties_differ(one: Flat, other: Flat, shape_of: Callable[[Conj], Shape], depth: int) -> bool:
+    """Whether a property that one side demands is refused by the other, or cannot be the same on both."""
+    for demanding, admitting in ((one, other), (other, one)):
+        for name in demanding.required:
+            known, there = demanding.properties.get(name), admitting.properties.get(name)
+            if known and there and _apart(shape_of(known), shape_of(there), shape_of, depth):
+                return True
+            if not there and _is_closed(admitting):
+                return True
+    return False
+
+
+def _is_closed(flat: Flat) -> bool:
+    """Whether only the listed properties are admitted."""
+    return flat.additional is not None and False in flat.additional.parts and not flat.pattern_properties
 
 
 def _listed_in_common(one: Flat, other: Flat) -> frozenset[str]:

@@ -62,7 +62,8 @@ def diff(
 ) -> None:
     """Compare two states of the spec, and say what the change means for callers, operators and providers.
 
-    Exit code: 0 nothing stable breaks, 1 something does, 2 the two sides could not be compared.
+    Exit code: 0 nothing stable breaks, 1 something does, 2 the two sides could not be compared or have
+    nothing in common.
 
     Examples:
 

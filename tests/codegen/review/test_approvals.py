@@ -32,7 +32,7 @@ def sides() -> tuple[Side, Side]:
 
 def approved(sides: tuple[Side, Side], *entries: dict[str, Any]) -> Review:
     filled = [{"reason": "Nobody reads it.", "expires": "2026-12-31", **entry} for entry in entries]
-    approvals = approvals_in(positionless({"approvals": filled}), "approvals.yaml")
+    approvals = approvals_in(positionless({"approvals": filled}), "approvals.yaml", TODAY)
     return review(*sides, approvals, TODAY)
 
 
@@ -76,6 +76,28 @@ def test_an_approval_that_excuses_nothing_is_a_finding_with_its_place(sides: tup
     assert [one.rule for one in result.counted(Level.RISKY)] == ["approval-unused"]
 
 
+def test_an_approval_holds_for_a_year_at_most(tmp_path: Path) -> None:
+    file = tmp_path / "approvals.yaml"
+    text = "approvals:\n  - {rule: a, where: b, reason: because of it, expires: 2026-12-01}\n"
+    text += "  - rule: a-b\n    where: c\n    reason: because of it\n    expires: 2027-11-22\n"
+    file.write_text(text)
+    assert len(read_approvals(file, TODAY)) == 2
+    with pytest.raises(ReviewError) as refused:
+        read_approvals(file, TODAY - datetime.timedelta(1))
+    message = "approvals.yaml:6:5: approvals.1.expires: 2027-11-22 is more than a year away"
+    assert message in refused.value.lines[0]
+    assert "give a day up to 2027-11-21" in refused.value.lines[1]
+    # a year after the last of February
+    assert len(read_approvals(file, datetime.date(2028, 2, 29))) == 2
+
+
+def test_an_approval_of_several_places_ends_with_the_first(sides: tuple[Side, Side]) -> None:
+    days = [f"2026-12-0{day}" for day in (4, 3, 2)]
+    entries = [{"rule": RULE, "where": name, "expires": day} for name, day in zip(USERS, days, strict=True)]
+    (finding,) = approved(sides, *entries).findings
+    assert finding.approval is not None and finding.approval.expires == datetime.date(2026, 12, 2)
+
+
 ENTRY = "approvals:\n  - {rule: a, where: b"
 
 
@@ -84,7 +106,7 @@ ENTRY = "approvals:\n  - {rule: a, where: b"
     [
         (f"{ENTRY}, expires: 2026-01-01}}\n", ":2:5: approvals.approvals.0: the key 'reason'"),
         (f"{ENTRY}, reason: because of it, expires: soon}}\n", "expires"),
-        (f"{ENTRY}, reason: because of it, expires: 2026-02-30}}\n", "expires is no day"),
+        (f"{ENTRY}, reason: because of it, expires: 2026-02-30}}\n", ":2:48: approvals.0.expires: is no day"),
         ("approvals:\n  - {rule: a, where: [], reason: because of it, expires: 2026-02-20}\n", "where"),
         ("approvals: [\n", "does not load"),
     ],
@@ -93,7 +115,7 @@ def test_a_file_in_the_wrong_form_says_where(tmp_path: Path, text: str, message:
     file = tmp_path / "approvals.yaml"
     file.write_text(text)
     with pytest.raises(ReviewError) as refused:
-        read_approvals(file)
+        read_approvals(file, TODAY)
     assert message in refused.value.lines[0]
 
 
@@ -101,7 +123,7 @@ def test_a_file_gives_its_approvals(tmp_path: Path) -> None:
     file = tmp_path / "approvals.yaml"
     text = "approvals:\n  - {rule: a-b, where: [c, d], path: e, reason: because of it, expires: 2026-02-20}\n"
     file.write_text(text)
-    (approval,) = read_approvals(file)
+    (approval,) = read_approvals(file, TODAY)
     assert isinstance(approval, Approval)
     assert (approval.rule, approval.where, approval.path) == ("a-b", ("c", "d"), "e")
     assert approval.expires == datetime.date(2026, 2, 20) and approval.pos.line == 2

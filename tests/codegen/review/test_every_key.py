@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from specstack_codegen.bundle import Spec
+from specstack_codegen.review import names as taken
 from specstack_codegen.review.review import review
 from specstack_codegen.review.sides import Side, read_path
 from specstack_codegen.source import Map, Seq, load_yaml, positionless
@@ -233,6 +234,72 @@ def test_the_files_have_every_key_that_there_is(area: str) -> None:
     known = set(names(json.loads((META / f"{area}.json").read_text())))
     found = [AREAS[area]] if area != "provider" else [*REAL.spec.providers.values()]
     assert known - {key for one in found for key in keys(one)} == set()
+
+
+# Texts and keys of the run config that are its author's own, or say by themselves what they admit.
+FREE = {
+    "distro_name": "a name that its author chooses",
+    "external_providers_dir": "a folder",
+    "external_apis_dir": "a folder",
+    "providers.*[*].provider_id": "a name that its author chooses",
+    "providers.*[*].provider_type": "provider types are compared by themselves: provider-removed",
+    "providers.*[*].config.*": "the settings of a type are compared by themselves: provider-config-…",
+    "server.host": "an address",
+    "server.allowed_hosts[*]": "host names",
+    "server.tls.certfile": "a file",
+    "server.tls.keyfile": "a file",
+    "server.tls.cafile": "a file",
+    "server.auth.provider_config.plain_keys": "secrets",
+    "server.auth.provider_config.keys[*].id": "a name that its author chooses",
+    "server.auth.provider_config.keys[*].attributes.*": "words of the author's own",
+    "server.auth.provider_config.keys[*].attributes.*[*]": "words of the author's own",
+    "storage.backends.*": "names that its author chooses",
+    "storage.backends.*.db_path": "a file",
+    "storage.backends.*.url": "an address",
+    "storage.backends.*.database": "the author's own",
+    "storage.backends.*.collection": "the author's own",
+    "storage.stores.registry.backend": "one of storage.backends; which fits is said by store-kind-changed",
+    "storage.stores.providers.backend": "as above",
+    "storage.stores.quota.backend": "as above",
+    "storage.stores.inference.backend": "as above",
+    "telemetry.service_name": "a name that its author chooses",
+}
+
+
+def open_places(config: Map) -> Iterator[tuple[str, Map]]:
+    """The texts without a list or pattern, and the maps with keys of any name."""
+    schemas = config["components"]["schemas"]
+
+    def visit(schema: Any, path: str) -> Iterator[tuple[str, Map]]:
+        if not isinstance(schema, Map):
+            return
+        if "$ref" in schema:
+            yield from visit(schemas[schema["$ref"].rpartition("/")[2]], path)
+        if schema.get("type") == "string" and not schema.keys() & {"enum", "const", "pattern"}:
+            yield path, schema
+        if schema.get("additionalProperties", False) is not False:
+            yield f"{path}.*", schema
+        for key, value in schema.get("properties", {}).items():
+            yield from visit(value, f"{path}.{key}" if path else key)
+        yield from visit(schema.get("items"), f"{path}[*]")
+        yield from visit(schema.get("additionalProperties"), f"{path}.*")
+
+    return visit(schemas[config["root"]], "")
+
+
+def test_every_free_text_of_the_run_config_is_a_name_from_elsewhere_or_its_author_s_own() -> None:
+    """A key that takes names of another file says so with `x-names`, so that the review knows."""
+    every = dict(open_places(REAL.spec.config))
+    named = {path: list(schema["x-names"]) for path, schema in every.items() if "x-names" in schema}
+    assert named == {
+        "apis[*]": ["api"],
+        "providers.*": ["provider-api"],
+        "server.quota.operations[*]": ["operation", "api"],
+        "logging.categories.*": ["log-category"],
+    }
+    assert set(every) - set(named) == set(FREE)
+    kinds = json.loads((META / "config.json").read_text())["$defs"]["x-names"]["items"]["enum"]
+    assert tuple(kinds) == taken.KINDS
 
 
 def test_a_group_of_settings_is_compared_where_it_is_used(tmp_path: Path) -> None:

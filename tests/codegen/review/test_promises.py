@@ -55,6 +55,7 @@ def thing(**properties: Any) -> dict[str, Any]:
 
 OPERATIONS = yaml.safe_load((HERE / "operations.yaml").read_text())
 KEYWORDS = yaml.safe_load((HERE / "keywords.yaml").read_text())
+REQUESTS = yaml.safe_load((HERE / "requests.yaml").read_text())
 
 
 @pytest.mark.parametrize("row", OPERATIONS, ids=[row["name"] for row in OPERATIONS])
@@ -156,6 +157,32 @@ def test_schemas_that_hold_themselves_are_compared() -> None:
 def test_keywords_that_the_spec_does_not_use_yet(row: dict[str, Any]) -> None:
     found = compare(body(row["old"]), body(row["new"]))
     assert f"request-{row['rule']}" in [line.split()[1] for line in found]
+
+
+@pytest.mark.parametrize("row", REQUESTS, ids=[row["name"] for row in REQUESTS])
+def test_a_schema_of_a_request(row: dict[str, Any]) -> None:
+    assert sorted(compare(body(row["old"]), body(row["new"]))) == row["finds"]
+
+
+def test_what_a_text_holds_is_a_promise_to_those_who_read_it() -> None:
+    """Events of a stream are described in this way."""
+    held, less = ({"type": "string", "contentSchema": thing(**one)} for one in ({"a": TEXT}, {}))
+    assert compare(reply(held), reply(less)) == [
+        "breaking response-property-removed things response.200.body(json).a"
+    ]
+
+
+def test_a_security_scheme_may_have_another_name() -> None:
+    def side(name: str, header: str) -> Side:
+        made = document({"security": [{name: []}]})
+        scheme = {"type": "apiKey", "in": "header", "name": header, "description": name}
+        made.spec.openapi["components"]["securitySchemes"] = positionless({name: scheme})
+        return made
+
+    renamed = review(side("Key", "x-key"), side("Token", "x-key"))
+    assert list(seen(renamed.findings)) == ["compatible security-scheme-renamed document securitySchemes.Key"]
+    other = review(side("Key", "x-key"), side("Token", "x-token"))
+    assert "breaking security-tightened things security" in seen(other.findings)
 
 
 def test_a_stream_told_as_in_openapi_3_1_is_the_same_stream() -> None:

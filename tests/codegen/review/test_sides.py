@@ -140,6 +140,30 @@ def test_bundles_compare_with_bundles_and_folders(tmp_path: Path) -> None:
     assert compare(str(REPOSITORY / "spec"), str(published)).findings == []
 
 
+def test_documents_of_two_things_do_not_compare_and_those_of_one_do(tmp_path: Path) -> None:
+    text = "openapi: 3.2.0\npaths:\n  /a/{x}: {get: {operationId: a, responses: {}}}\n"
+    one, two, moved, none = (tmp_path / f"{name}.yaml" for name in ("one", "two", "moved", "none"))
+    one.write_text(text)
+    two.write_text(text.replace("/a/", "/b/").replace("Id: a", "Id: b"))
+    moved.write_text(text.replace("/a/", "/b/"))
+    none.write_text("openapi: 3.2.0\npaths: {}\n")
+    with pytest.raises(ReviewError, match="nothing in common"):
+        compare(str(one), str(two))
+    assert [finding.rule for finding in compare(str(one), str(moved)).findings] == ["operation-moved"]
+    assert [finding.rule for finding in compare(str(one), str(none)).findings] == ["operation-removed"]
+
+
+def test_a_provider_s_file_with_another_type_is_still_that_provider(inside: Path) -> None:
+    file = inside / "spec/providers/inference/remote_vllm.yaml"
+    text = file.read_text()
+    try:
+        file.write_text(text.replace("remote::vllm", "remote::vllm-server"))
+        found = compare("main:spec/providers/inference/remote_vllm.yaml", str(file)).findings
+    finally:
+        file.write_text(text)
+    assert [one.rule for one in found] == ["provider-removed", "provider-added"]
+
+
 def test_json_that_yaml_reads_otherwise_is_read_as_json(tmp_path: Path) -> None:
     document = {"openapi": "3.1.0", "paths": {}, "info": {"title": "\U0001f600", "version": "1"}}
     (tmp_path / "a.json").write_text(json.dumps(document).replace(" ", "\t"))
@@ -161,6 +185,15 @@ def test_json_that_yaml_reads_otherwise_is_read_as_json(tmp_path: Path) -> None:
         (["one", "other.yaml"], "other.yaml is neither an OpenAPI document nor a file of a spec"),
         (["one", "spec/deviations.yaml"], "nothing in deviations.yaml is a promise"),
         (["one", "spec/openapi"], "spec/openapi is no spec folder"),
+        (["one:spec/config.yaml", "spec/errors.yaml"], "the one holds config, the other errors"),
+        (
+            ["one:spec/openapi/models.yaml", "spec/openapi/inference.yaml"],
+            "no operation or schema of the one",
+        ),
+        (
+            ["one:spec/providers/inference/remote_vllm.yaml", "spec/providers/inference/remote_ollama.yaml"],
+            "have nothing in common: no provider of the one is in the other",
+        ),
     ],
 )
 def test_what_cannot_be_compared_is_said_in_one_line(

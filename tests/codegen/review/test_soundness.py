@@ -71,6 +71,8 @@ def keywords(schemas: st.SearchStrategy[Any]) -> dict[str, st.SearchStrategy[Any
         "maxItems": sizes,
         "uniqueItems": st.booleans(),
         "contains": schemas,
+        "minContains": sizes,
+        "maxContains": sizes,
         "properties": st.dictionaries(st.sampled_from("ab"), schemas, max_size=2),
         "required": st.lists(st.sampled_from("abk"), max_size=2, unique=True),
         "additionalProperties": st.one_of(st.booleans(), schemas),
