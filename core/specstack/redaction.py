@@ -12,11 +12,8 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel, SecretStr
 
 from specstack.masking import MASK, is_secret
-from specstack.secret_shapes import blotted
+from specstack.secret_shapes import SHORTEST, blotted
 from specstack.underway import current_call
-
-SHORTEST = 8
-"""Characters that a secret of the run config has at least; shorter ones are too often ordinary words."""
 
 _SPLIT = re.compile(r"[\s,]+")
 

@@ -8,6 +8,9 @@ is the same as once.
 import base64
 import re
 
+SHORTEST = 8
+"""Characters of a known secret for which texts are searched; shorter ones are too often ordinary words."""
+
 # Prefixes that are a key's alone, and what follows them, as those who hand the keys out write them.
 _KEYS = {
     ("sk-",): r"[A-Za-z0-9_-]{8,}",  # OpenAI (sk-proj-…), Anthropic (sk-ant-…), OpenRouter, DeepSeek, our own

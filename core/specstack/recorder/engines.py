@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 
 from specstack.recorder.exchange import Answer, Json, Piece
 from specstack.recorder.tape import Tape
@@ -16,8 +16,16 @@ class RecordedCalls:
         self._tape = tape
         self._provider = provider
 
-    async def call(self, target: str, request: Json, live: Callable[[], Awaitable[Json]]) -> Json:
+    async def call(
+        self,
+        target: str,
+        request: Json,
+        live: Callable[[], Awaitable[Json]],
+        *,
+        secrets: Iterable[str] = (),
+    ) -> Json:
         """The answer to a request: recorded, or asked for and recorded."""
+        self._tape.scrubber.learn(secrets)
         turn = self._tape.turn(self._provider, "engine", target, request)
         found = turn.recorded
         if found is not None:
@@ -33,10 +41,16 @@ class RecordedCalls:
         return body
 
     async def stream(
-        self, target: str, request: Json, live: Callable[[], AsyncGenerator[Json]]
+        self,
+        target: str,
+        request: Json,
+        live: Callable[[], AsyncGenerator[Json]],
+        *,
+        secrets: Iterable[str] = (),
     ) -> AsyncGenerator[Json]:
         """The pieces of an answer: recorded, or asked for and recorded. One that nobody reads to its end
         is kept as far as it was read."""
+        self._tape.scrubber.learn(secrets)
         turn = self._tape.turn(self._provider, "engine", target, request)
         found = turn.recorded
         if found is not None:

@@ -9,14 +9,13 @@ from typing import Any, cast
 from specstack.masking import is_secret
 from specstack.recorder.content import readable, run_of_bytes
 from specstack.recorder.exchange import Answer, Piece
-from specstack.secret_shapes import blotted
+from specstack.secret_shapes import SHORTEST, blotted
 
 SCRUBBED = "[secret]"
 
 # Tokens that are places in a list, or a model's own, and no secrets.
 _HARMLESS = re.compile(r"((next_?)?page|next|continuation|bos|eos|eot|pad|unk|sep|cls|mask)_?token", re.I)
 _SCHEMES = frozenset({"bearer", "basic", "token", "key", "apikey", "api-key"})
-_SHORTEST = 4
 
 
 class Scrubber:
@@ -30,7 +29,7 @@ class Scrubber:
         for value in values:
             scheme, _, rest = value.partition(" ")
             bare = rest.strip() if scheme.lower() in _SCHEMES else value
-            self._known.update(one for one in (value, bare) if len(one) >= _SHORTEST)
+            self._known.update(one for one in (value, bare) if len(one) >= SHORTEST)
 
     def clean(self, value: Any) -> Any:
         """A copy without secrets."""
