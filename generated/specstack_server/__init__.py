@@ -49,7 +49,7 @@ SERVER = GeneratedServer(
     errors="specstack_api.errors",
     openapi="specstack_api",
     package="specstack",
-    generator="ced46cae64a1549166250fff32869045ed6d3639cf4153ed43c55c25dc98efcc",
+    generator="f47444134ffb8b4a7581fe4c16181ef54fe8463667d84c671a1bda511965122e",
     sql_tables=(
         SqlTable(
             name="chat_completions",
