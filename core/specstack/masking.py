@@ -1,17 +1,13 @@
 """Showing settings without their secrets."""
 
-import re
 from collections.abc import Mapping
 from typing import Any, cast
 
 from pydantic import BaseModel, SecretStr
 
-MASK = "********"
+from specstack.secret_shapes import names_secret, without_userinfo
 
-_SECRET_NAME = re.compile(
-    r"(^|[_-])(api_?key|authorization|token|secret|password|passwd|credentials?)$", re.IGNORECASE
-)
-_USERINFO = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+MASK = "********"
 
 
 def masked(value: Any) -> Any:
@@ -29,10 +25,10 @@ def masked(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [masked(one) for one in cast(list[Any], value)]
     if isinstance(value, str):
-        return _USERINFO.sub(MASK, value)
+        return without_userinfo(value, MASK)
     return value if value is None or isinstance(value, bool | int | float) else str(value)
 
 
 def is_secret(key: Any, value: Any) -> bool:
     """Whether the name of a key in a free mapping says that its text is a secret."""
-    return isinstance(value, str) and value != "" and _SECRET_NAME.search(str(key)) is not None
+    return isinstance(value, str) and value != "" and names_secret(str(key))

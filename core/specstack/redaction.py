@@ -12,23 +12,10 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel, SecretStr
 
 from specstack.masking import MASK, is_secret
+from specstack.secret_shapes import SHORTEST, blotted
 from specstack.underway import current_call
 
-SHORTEST = 8
-"""Characters that a secret of the run config has at least; shorter ones are too often ordinary words."""
-
 _SPLIT = re.compile(r"[\s,]+")
-_PATTERNS = (
-    # A header or setting that holds credentials, in any notation.
-    re.compile(
-        r"""((?:authorization|cookie|(?:x-)?api[-_]?key|access[-_]?token|password|secret)['"]?\s*[:=]\s*"""
-        r"""b?['"]?(?:(?:bearer|basic)\s+)?)[^\s'",;&)}\]]+""",
-        re.IGNORECASE,
-    ),
-    re.compile(r"(\bbearer\s+)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE),
-    re.compile(r"(://)[^/@\s]+(?=@)"),
-    re.compile(r"(\bsk-)[A-Za-z0-9_-]{8,}"),
-)
 
 
 class Redactor:
@@ -46,8 +33,7 @@ class Redactor:
         """The text with `********` in place of each secret."""
         if self._known is not None:
             text = self._known.sub(MASK, text)
-        for pattern in _PATTERNS:
-            text = pattern.sub(rf"\1{MASK}", text)
+        text = blotted(text, MASK)
         call = current_call()
         if call is not None and call.provider_data:
             for one in _texts(call.provider_data):

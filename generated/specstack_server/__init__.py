@@ -49,7 +49,7 @@ SERVER = GeneratedServer(
     errors="specstack_api.errors",
     openapi="specstack_api",
     package="specstack",
-    generator="bddc997dbae56c35191ca56fea64098a64ce3b6d9bd99b5caef77e743f576992",
+    generator="1f5a7b1a6935bec3f65248217a790b62688839d179216a077469d42018771d10",
     sql_tables=(
         SqlTable(
             name="chat_completions",

@@ -176,6 +176,61 @@ async def test_requests_are_checked(mocked: tuple[Any, dict[str, Any]], caller: 
     assert (await caller.get("/openapi.json")).json() == document
 
 
+async def test_ids_in_paths_stand_in_the_replies(
+    mocked: tuple[Any, dict[str, Any]], caller: httpx.AsyncClient
+) -> None:
+    document = mocked[1]
+    echoed: set[tuple[str, str]] = set()
+    for method, path, operation in operations(document):
+        examples = Examples(document["components"]["schemas"])
+        ids = {
+            # Where there is a pattern, what fits with another letter behind it.
+            one["name"]: examples.of(one["schema"]) + "z" if "pattern" in one["schema"] else f"an-{number}-id"
+            for number, one in enumerate(operation["parameters"])
+            if one["in"] == "path"
+        }
+        request = example_request(method, path, operation, document)
+        reply = await caller.request(**{**request, "url": path.format(**ids)})
+        assert reply.status_code < 300, reply.text
+        if not ids or reply.headers.get("content-type") != "application/json":
+            continue
+        told, last = reply.json(), path.rpartition("/")[2].strip("{}")
+        documented = operation["responses"][str(reply.status_code)]["content"]["application/json"]
+        fits(told, documented["schema"], document)
+        for name, value in told.items():
+            if name in ids:
+                assert value == ids[name], f"{operation['operationId']}: {name}"
+                echoed.add((operation["operationId"], name))
+            elif name == "id" and last in ids:
+                assert value == ids[last], operation["operationId"]
+                echoed.add((operation["operationId"], name))
+            else:
+                assert value not in ids.values(), f"{operation['operationId']}: {name}"
+    at_least = {("deleteModel", "id"), ("getChatCompletion", "id"), ("inspectProvider", "provider_id")}
+    crates = {
+        ("addItem", "crate_id"),
+        ("retrieveItem", "id"),
+        ("unregisterMachine", "id"),
+        ("updateCrate", "id"),
+    }
+    assert echoed >= (crates if "/v1/crates" in document["paths"] else at_least)
+
+
+async def test_ids_with_slashes_and_signs_stand_in_the_replies_too() -> None:
+    transport = httpx.ASGITransport(mock_app(SERVER))
+    async with httpx.AsyncClient(transport=transport, base_url="http://mock") as client:
+        for path, wanted in (
+            ("/v1/models/some/id", "some/id"),
+            ("/v1/models/some%2Fid%20%C3%A9%22", 'some/id é"'),
+            ("/v1/openai/v1/models/old", "old"),
+        ):
+            for method in ("GET", "DELETE"):
+                assert (await client.request(method, path)).json()["id"] == wanted
+        assert (await client.get("/v1/chat/completions/abc")).json()["id"] == "abc"
+        made = await client.post("/v1/chat/completions", json={"model": "m", "messages": MESSAGES})
+        assert made.json()["id"] not in ("", "abc") and made.json()["model"] == "m"
+
+
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     with serving(mock_app(SERVER), log_config=None) as running:
@@ -209,7 +264,8 @@ def test_the_official_client_embeds_and_lists(client: openai.OpenAI) -> None:
     assert found.data[0].embedding == [0.12, -0.03, 0.07]
     assert [model.object for model in client.models.list()] == ["model"]
     assert client.models.retrieve("some/model").id == "some/model"
-    assert client.models.delete("some/model").deleted is True
+    gone = client.models.delete("some/model")
+    assert (gone.id, gone.deleted) == ("some/model", True)
 
 
 @pytest.mark.parametrize(

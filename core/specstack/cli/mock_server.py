@@ -24,6 +24,7 @@ from specstack_wire import ApiError, Binary, Event, Payload, Request, RequestCon
 
 _BINARY = b"An example of a file.\n"
 _PREFERENCE = re.compile(r'\s*([a-zA-Z-]+)\s*=\s*"?([^",;]*)"?\s*')
+_LAST = re.compile(r"\{([^{}]+)\}$")
 _SCHEMAS = "#/components/schemas/"
 
 Json = Mapping[str, Any]
@@ -77,11 +78,11 @@ def mock_app(server: GeneratedServer) -> SpecApp:
 
 
 def _all_answers(server: GeneratedServer, bundle: Json) -> Iterator[Answers]:
-    documented = _by_id(bundle)
+    documented, named_by = _by_id(bundle), _named_by(bundle)
     examples = Examples(bundle["components"]["schemas"])
     for entry in server.apis.values():
         for op in cast("tuple[Operation, ...]", load_reference(entry.operations)):
-            yield _answers(op, documented[op.id], examples)
+            yield _answers(op, documented[op.id], examples, named_by)
 
 
 def _by_id(bundle: Json) -> dict[str, Json]:
@@ -102,7 +103,9 @@ def _parameter(value: Json, bundle: Json) -> Json:
     return bundle["components"]["parameters"][name] if name else value
 
 
-def _answers(op: Operation, documented: Json, examples: Examples) -> Answers:
+def _answers(
+    op: Operation, documented: Json, examples: Examples, named_by: Mapping[str, set[str]]
+) -> Answers:
     found = Answers(op)
     media: Json = documented["responses"].get(str(op.reply.status), {}).get("content", {})
     schema: Json | None = media.get(op.reply.media or "", {}).get("schema")
@@ -115,27 +118,71 @@ def _answers(op: Operation, documented: Json, examples: Examples) -> Answers:
     if item is not None:
         found.when = stream.get("when")
         found.events = [_json(value) for value in examples.stated(item) or [examples.of(item)]]
-    shown = [one for one in (schema, item) if one is not None]
-    found.echoes = _echoes(documented, shown, examples.components)
+    found.echoes = _echoes(documented, schema, item, examples.components, named_by)
     return found
 
 
-def _echoes(documented: Json, replies: list[Json], components: Json) -> dict[str, str]:
-    """Reply fields that hold the id of a resource which the request names, and where it does."""
-    named: dict[str, str] = {}
+def _echoes(
+    documented: Json,
+    reply: Json | None,
+    item: Json | None,
+    components: Json,
+    named_by: Mapping[str, set[str]],
+) -> dict[str, str]:
+    """Reply fields that hold an id which the request names, and where it does.
+
+    They are known by the resource that both are of, or by the name that both have. The `id` of a reply is
+    that of the path if the reply's component is what such a path is about.
+    """
+    in_path = {one["name"]: f"path.{one['name']}" for one in documented["parameters"] if one["in"] == "path"}
+    of_resource: dict[str, str] = {}
     for parameter in documented["parameters"]:
         if "x-resource" in parameter:
-            named.setdefault(parameter["x-resource"], f"{parameter['in']}.{parameter['name']}")
+            of_resource.setdefault(parameter["x-resource"], f"{parameter['in']}.{parameter['name']}")
     body: Json = documented.get("requestBody", {}).get("content", {}).get("application/json", {})
     for name, value in _fields(body.get("schema", {}), components):
-        named.setdefault(value.get("x-resource", ""), f"body.{name}")
-    fields = [pair for reply in replies for pair in _fields(reply, components)]
-    return {name: named[value["x-resource"]] for name, value in fields if value.get("x-resource") in named}
+        if "x-resource" in value:
+            of_resource.setdefault(value["x-resource"], f"body.{name}")
+    found: dict[str, str] = {}
+    for schema in (reply, item):
+        for name, value in _fields(schema or {}, components):
+            place = of_resource.get(value.get("x-resource", "")) or in_path.get(name)
+            if place is None and name == "id" and schema is reply:
+                own = sorted(named_by.get(_component(schema), set()) & in_path.keys())
+                place = in_path[own[0]] if own else None
+            if place is not None and _is_text(value, components):
+                found[name] = place
+    return found
+
+
+def _named_by(bundle: Json) -> dict[str, set[str]]:
+    """Components of replies, and the parameters with which paths end that name one of them."""
+    found: dict[str, set[str]] = {}
+    for path, item in cast("dict[str, Json]", bundle["paths"]).items():
+        last = _LAST.search(path)
+        for operation in item.values() if last else ():
+            replies: Json = (
+                cast("Json", operation).get("responses", {}) if isinstance(operation, dict) else {}
+            )
+            for status, told in replies.items():
+                if status.startswith("2"):
+                    for media in cast("dict[str, Json]", told.get("content", {})).values():
+                        found.setdefault(_component(media.get("schema")), set()).add(last[1] if last else "")
+    return found
+
+
+def _component(schema: Json | None) -> str:
+    return str((schema or {}).get("$ref", "")).removeprefix(_SCHEMAS)
 
 
 def _fields(schema: Json, components: Json) -> Iterator[tuple[str, Json]]:
-    target = components.get(str(schema.get("$ref", "")).removeprefix(_SCHEMAS), schema)
+    target = components.get(_component(schema), schema)
     yield from cast("Json", target.get("properties", {})).items()
+
+
+def _is_text(schema: Json, components: Json) -> bool:
+    kind = components.get(_component(schema), schema).get("type")
+    return "string" in ([kind] if isinstance(kind, str) else kind or ())
 
 
 def _value(request: Request[Any, Any], place: str) -> Any:

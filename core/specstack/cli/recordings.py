@@ -2,12 +2,15 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from specstack.cli.output import fail, table
 from specstack.recorder.modes import DEFAULT_FOLDER
+
+if TYPE_CHECKING:
+    from specstack.recorder.library import Library
 
 recordings = typer.Typer(
     help="Look at recordings of models and other servers, check them, and remove what nobody uses.",
@@ -33,7 +36,8 @@ def list_(folder: Folder = DEFAULT_FOLDER) -> None:
     from specstack.recorder.exchange import RecordingDamaged, read
 
     rows = [["PROVIDER", "TEST", "ASKED", "ANSWER", "FILE"]]
-    for path in _files(folder):
+    library = _library(folder)
+    for path in library.files():
         try:
             found = read(path)
         except RecordingDamaged as error:
@@ -41,6 +45,9 @@ def list_(folder: Folder = DEFAULT_FOLDER) -> None:
             typer.echo(f"warning: {error}", err=True)
             continue
         rows.append([found.provider, found.test, found.target, _told(found.answer), str(path)])
+    for path in library.strays():
+        rows.append(["-", "-", "-", "astray", str(path)])
+        typer.echo(f"warning: {path}: no test looks for a recording here; see `verify`", err=True)
     table(rows)
 
 
@@ -59,7 +66,11 @@ def show(
     from specstack.recorder.exchange import RecordingDamaged, read
 
     given = Path(which)
-    paths = [given] if given.is_file() else [one for one in _files(folder) if one.stem.startswith(which)]
+    paths = (
+        [given]
+        if given.is_file()
+        else [one for one in _library(folder).files() if one.stem.startswith(which)]
+    )
     if not paths:
         fail(f"there is no recording {which} in {folder}; `specstack recordings list` shows what there is")
     for path in paths:
@@ -93,10 +104,7 @@ def prune(
       specstack recordings prune --dry-run
       specstack recordings prune --unused 24
     """
-    from specstack.recorder.library import Library
-
-    _files(folder)
-    library = Library(folder)
+    library = _library(folder)
     gone = library.unused(time.time() - hours * 3600)
     for path in gone:
         typer.echo(str(path))
@@ -108,28 +116,30 @@ def prune(
 
 @recordings.command()
 def verify(folder: Folder = DEFAULT_FOLDER) -> None:
-    """Check every recording: readable, under its own digest, without secrets. Leaves with 1 if one is not.
+    """Check every recording: readable, in its place, under its own digest, without secrets.
+
+    Leaves with 1 if one is not.
 
     Examples:
 
     \b
       specstack recordings verify
     """
-    from specstack.recorder.verify import faults
+    from specstack.recorder.verify import all_faults
 
-    paths = _files(folder)
-    found = [f"{path}: {fault}" for path in paths for fault in faults(path)]
+    library = _library(folder)
+    found = list(all_faults(library))
     if found:
         fail(*found)
-    typer.echo(f"{len(paths)} recordings are sound")
+    typer.echo(f"{len(library.files())} recordings are sound")
 
 
-def _files(folder: Path) -> list[Path]:
+def _library(folder: Path) -> "Library":
     from specstack.recorder.library import Library
 
     if not folder.is_dir():
         fail(f"there is no directory {folder}; name the one of the recordings with --dir")
-    return Library(folder).files()
+    return Library(folder)
 
 
 def _told(answer: object) -> str:

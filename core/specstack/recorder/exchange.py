@@ -105,10 +105,12 @@ def write(path: Path, exchange: Exchange) -> None:
 
 
 def read(path: Path) -> Exchange:
-    """The exchange in a file. Raises RecordingDamaged, and OSError if it cannot be read."""
+    """The exchange in a file. Raises RecordingDamaged."""
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except OSError as error:
+        raise RecordingDamaged(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
         raise RecordingDamaged(f"{path}: no JSON ({error}); record it again") from None
     if not isinstance(content, dict) or cast("dict[str, Any]", content).get("format") != FORMAT:
         raise RecordingDamaged(f"{path}: no recording of format {FORMAT}; record it again")
@@ -117,22 +119,37 @@ def read(path: Path) -> Exchange:
         told = fields["answer"]
         pieces = told.get("pieces")
         return Exchange(
-            provider=fields["provider"],
-            test=fields["test"],
-            kind=fields["kind"],
-            target=fields["target"],
+            provider=_text(fields, "provider"),
+            test=_text(fields, "test"),
+            kind=cast("Kind", _text(fields, "kind")),
+            target=_text(fields, "target"),
             request=fields["request"],
             turn=int(fields["turn"]),
-            digest=fields["digest"],
+            digest=_text(fields, "digest"),
             answer=Answer(
-                head=told.get("head"),
+                head=_object(told, "head"),
                 body=told.get("body"),
-                pieces=None if pieces is None else tuple(Piece(one["at"], one["data"]) for one in pieces),
-                failure=told.get("failure"),
+                pieces=None
+                if pieces is None
+                else tuple(Piece(float(one["at"]), one["data"]) for one in pieces),
+                failure=_object(told, "failure"),
             ),
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RecordingDamaged(f"{path}: {error!r} is missing or wrong; record it again") from None
+
+
+def _text(fields: Mapping[str, Any], name: str) -> str:
+    if not isinstance(fields[name], str):
+        raise TypeError(name)
+    return fields[name]
+
+
+def _object(fields: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    found = fields.get(name)
+    if not (found is None or isinstance(found, dict)):
+        raise TypeError(name)
+    return cast("dict[str, Any] | None", found)
 
 
 def differences(one: Json, other: Json, at: str = "") -> Iterator[str]:

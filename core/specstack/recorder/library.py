@@ -48,7 +48,7 @@ class Library:
     def keep(self, exchange: Exchange) -> Path:
         """Write a recording, in place of the one for the same request, test and turn."""
         name = f"{exchange.digest}-{exchange.turn}.json" if exchange.turn > 1 else f"{exchange.digest}.json"
-        path = self.folder / _plain(exchange.provider) / _plain(exchange.test) / name
+        path = self.folder / place_of(exchange) / name
         write(path, exchange)
         with self._lock:
             self._enter(self._opened(), path)
@@ -73,6 +73,11 @@ class Library:
     def files(self) -> list[Path]:
         """Every recording, in order."""
         return sorted(path for path in self.folder.glob("*/*/*.json") if not path.name.startswith("."))
+
+    def strays(self) -> list[Path]:
+        """JSON files that lie where nothing is looked for, in order."""
+        found = (path for path in self.folder.rglob("*.json") if not path.name.startswith("."))
+        return sorted(set(found) - set(self.files()))
 
     def nearest(self, exchange: Exchange) -> tuple[Path, list[str]] | None:
         """The recording of the provider whose request is most like this one, and where they differ."""
@@ -159,6 +164,11 @@ class Library:
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
+
+
+def place_of(exchange: Exchange) -> Path:
+    """The directory of a recording, below that of all."""
+    return Path(_plain(exchange.provider), _plain(exchange.test))
 
 
 def _stamp(path: Path) -> tuple[int, int]:

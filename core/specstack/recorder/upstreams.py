@@ -1,12 +1,12 @@
 """Calls to other servers, recorded: what stands between a provider and its `Upstream`."""
 
-import base64
-import json
 from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import specstack_wire
+from specstack.recorder.content import bytes_of, readable
 from specstack.recorder.exchange import Answer, Json, Piece
+from specstack.recorder.tape import Tape, Turn
 from specstack_wire import (
     RequestContext,
     Upstream,
@@ -16,22 +16,17 @@ from specstack_wire import (
     UpstreamStream,
 )
 
-if TYPE_CHECKING:
-    from specstack.recorder.recorder import Recorder, Turn
-
 _KEPT_HEADERS = frozenset({"content-type", "retry-after"})
 
 
 class RecordedUpstream:
     """One other server. Hosts, and headers but the content type, are no part of what is compared."""
 
-    def __init__(
-        self, recorder: "Recorder", provider: str, settings: UpstreamSettings, inner: Upstream
-    ) -> None:
-        self._recorder = recorder
+    def __init__(self, tape: Tape, provider: str, settings: UpstreamSettings, inner: Upstream) -> None:
+        self._tape = tape
         self._provider = provider
         self._inner = inner
-        recorder.scrubber.learn(settings.headers.values())
+        tape.scrubber.learn(settings.headers.values())
 
     async def request(
         self,
@@ -49,15 +44,15 @@ class RecordedUpstream:
         if found is not None:
             content = b"".join(self._contents(found))
             if found.failure is not None:
-                self._recorder.raise_again(found.failure, specstack_wire)
+                self._tape.raise_again(found.failure, specstack_wire)
             status, kept = _head(found)
             return UpstreamReply(status, kept, content)
         try:
             reply = await self._inner.request(ctx, method, path, body=body, headers=headers, timeout=timeout)
         except UpstreamError as error:
-            turn.keep(Answer(failure=self._recorder.failure(error)))
+            turn.keep(Answer(failure=self._tape.failure(error)))
             raise
-        turn.keep(Answer(head=_kept(reply.status, reply.headers), body=_readable(reply.body)))
+        turn.keep(Answer(head=_kept(reply.status, reply.headers), body=readable(reply.body)))
         return reply
 
     async def stream(
@@ -74,14 +69,14 @@ class RecordedUpstream:
         found = turn.recorded
         if found is not None:
             if found.head is None and found.failure is not None:
-                self._recorder.raise_again(found.failure, specstack_wire)
-            return _Replayed(self._recorder, found, list(self._contents(found)))
+                self._tape.raise_again(found.failure, specstack_wire)
+            return _Replayed(self._tape, found, list(self._contents(found)))
         try:
             reply = await self._inner.stream(ctx, method, path, body=body, headers=headers)
         except UpstreamError as error:
-            turn.keep(Answer(failure=self._recorder.failure(error)))
+            turn.keep(Answer(failure=self._tape.failure(error)))
             raise
-        return _Kept(self._recorder, turn, reply)
+        return _Kept(self._tape, turn, reply)
 
     async def aclose(self) -> None:
         """Free the connections."""
@@ -94,29 +89,29 @@ class RecordedUpstream:
         path: str,
         body: bytes | None,
         headers: Mapping[str, str] | None,
-    ) -> "Turn":
-        self._recorder.scrubber.learn(_texts(ctx.provider_data))
+    ) -> Turn:
+        self._tape.scrubber.learn(_texts(ctx.provider_data))
         given = {name.lower(): value for name, value in (headers or {}).items()}
-        self._recorder.scrubber.learn(value for name, value in given.items() if name != "content-type")
+        self._tape.scrubber.learn(value for name, value in given.items() if name != "content-type")
         request: dict[str, Any] = {"method": method, "path": path}
         if "content-type" in given:
             request["content_type"] = given["content-type"]
         if body is not None:
-            request["body"] = _readable(body)
-        return self._recorder.turn(self._provider, "http", f"{method} {path.partition('?')[0]}", request)
+            request["body"] = readable(body)
+        return self._tape.turn(self._provider, "http", f"{method} {path.partition('?')[0]}", request)
 
     @staticmethod
     def _contents(found: Answer) -> list[bytes]:
         if found.pieces is not None:
-            return [_bytes(piece.data) for piece in found.pieces]
-        return [] if found.body is None else [_bytes(found.body)]
+            return [bytes_of(piece.data) for piece in found.pieces]
+        return [] if found.body is None else [bytes_of(found.body)]
 
 
 class _Replayed:
     """A recorded stream."""
 
-    def __init__(self, recorder: "Recorder", found: Answer, contents: list[bytes]) -> None:
-        self._recorder = recorder
+    def __init__(self, tape: Tape, found: Answer, contents: list[bytes]) -> None:
+        self._tape = tape
         self._found = found
         self._contents = contents
         self.status, self.headers = _head(found)
@@ -126,7 +121,7 @@ class _Replayed:
         for content in self._contents:
             yield content
         if self._found.failure is not None:
-            self._recorder.raise_again(self._found.failure, specstack_wire)
+            self._tape.raise_again(self._found.failure, specstack_wire)
 
     async def read(self) -> bytes:
         """The whole body."""
@@ -139,8 +134,8 @@ class _Replayed:
 class _Kept:
     """A stream that is recorded while it is read; one that is closed early is kept as far as it was read."""
 
-    def __init__(self, recorder: "Recorder", turn: "Turn", inner: UpstreamStream) -> None:
-        self._recorder = recorder
+    def __init__(self, tape: Tape, turn: Turn, inner: UpstreamStream) -> None:
+        self._tape = tape
         self._turn = turn
         self._inner = inner
         self._pieces: list[Piece] = []
@@ -153,10 +148,10 @@ class _Kept:
         source = self._inner.chunks()
         try:
             async for chunk in source:
-                self._pieces.append(self._turn.piece(_readable(chunk, as_json=False)))
+                self._pieces.append(self._turn.piece(readable(chunk, as_json=False)))
                 yield chunk
         except UpstreamError as error:
-            failure = self._recorder.failure(error)
+            failure = self._tape.failure(error)
             raise
         finally:
             self._keep(failure)
@@ -165,7 +160,7 @@ class _Kept:
     async def read(self) -> bytes:
         """The whole body."""
         content = await self._inner.read()
-        self._pieces.append(self._turn.piece(_readable(content, as_json=False)))
+        self._pieces.append(self._turn.piece(readable(content, as_json=False)))
         self._keep(None)
         return content
 
@@ -198,28 +193,6 @@ def _kept(status: int, headers: Mapping[str, str]) -> dict[str, Json]:
 def _head(found: Answer) -> tuple[int, Mapping[str, str]]:
     head = cast("dict[str, Any]", found.head or {"status": 200, "headers": {}})
     return int(head["status"]), head["headers"]
-
-
-def _readable(content: bytes, *, as_json: bool = True) -> Json:
-    """Bytes in a form that people can read: JSON, text or base64."""
-    try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(content).decode()}
-    if as_json:
-        try:
-            return {"json": json.loads(text)}
-        except (ValueError, RecursionError):
-            pass
-    return {"text": text}
-
-
-def _bytes(kept: Json) -> bytes:
-    if "json" in kept:
-        return json.dumps(kept["json"], ensure_ascii=False, separators=(",", ":")).encode()
-    if "base64" in kept:
-        return base64.b64decode(kept["base64"])
-    return cast(str, kept["text"]).encode()
 
 
 def _texts(value: Any) -> list[str]:

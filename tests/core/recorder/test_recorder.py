@@ -244,7 +244,7 @@ async def test_another_server_is_recorded_without_secrets(tmp_path: Path) -> Non
         ("/models?key=k1234&page=2", "/models?key=[secret]&page=2"),
         ("/models?page=2&api_key=k1234", "/models?page=2&api_key=[secret]"),
         ("/models?page_token=p2&x-sig=k1234", "/models?page_token=p2&x-sig=[secret]"),
-        ("Basic dXNlcjpwYXNz", "[secret]"),
+        ("Basic dXNlcjpwYXNz", "Basic [secret]"),
         ("it is hf_0123456789abcdefgh", "it is [secret]"),
         ("/models?monkey=k1234&keys=2", "/models?monkey=k1234&keys=2"),
     ],
