@@ -126,6 +126,17 @@ def audience(observe: Sequence[Observe], call: Call) -> Audience | None:
 
 
 def _guarded(listeners: list[Callable[[Burst[Any]], None]]) -> Callable[[Burst[Any]], None]:
+    first, *more = listeners
+    if not more:
+
+        def on_event(burst: Burst[Any]) -> None:
+            try:
+                first(burst)
+            except Exception:
+                _log.exception("an observer failed")
+
+        return on_event
+
     def on_events(burst: Burst[Any]) -> None:
         for listen in listeners:
             try:
