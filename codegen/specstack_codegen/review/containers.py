@@ -11,6 +11,7 @@ from specstack_codegen.review.flat import ANYTHING, UNREAD, Conj, Flat
 from specstack_codegen.source import NOWHERE, Map, Position
 
 NOTHING = Conj((False,), NOWHERE)
+TEXT = Conj((Map({"type": "string"}),), NOWHERE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,8 @@ def compare_objects(old: Flat, new: Flat, recursion: Recursion) -> Iterator[Chan
     yield from _only_required(old, new)
     yield from _additional(old, new, recursion)
     yield from _by_pattern(old, new, recursion)
-    yield from below(
-        recursion.changes(old.property_names or ANYTHING, new.property_names or ANYTHING), "(names)"
-    )
+    before, after = (TEXT.and_(one.property_names or ANYTHING) for one in (old, new))
+    yield from below(recursion.changes(before, after), "(names)")
     for name in dict.fromkeys((*old.dependent_required, *new.dependent_required)):
         before = old.dependent_required.get(name, frozenset())
         after = new.dependent_required.get(name, frozenset())

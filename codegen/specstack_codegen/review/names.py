@@ -31,6 +31,7 @@ class _Api:
     stability: str
     takes_providers: bool
     is_routed: bool
+    operations: frozenset[tuple[str, str]]
 
 
 def compare_names(old: Side, new: Side, areas: frozenset[str], sink: Sink) -> None:
@@ -92,8 +93,9 @@ class _Names:
         for name, one in before.items():
             other = after.get(name)
             if other is None:
-                text = f"the API `{name}` is gone"
-                now = self.home_of(one.pos)
+                heir = next((key for key in after if key not in before and _is_heir(one, after[key])), "")
+                text = f"the API `{name}` is {f'called `{heir}`' if heir else 'gone'}"
+                now = after[heir].pos if heir else None
                 for kind in (API, PROVIDER_API) if one.takes_providers else (API,):
                     self.report(kind, text, one.pos, now, one.stability)
             elif one.takes_providers and not other.takes_providers:
@@ -105,11 +107,6 @@ class _Names:
             elif one.is_routed and not other.is_routed and one.takes_providers:
                 text = f"no resource says any more which provider of the API `{name}` a call goes to"
                 self.report(PROVIDER_API, text, one.pos, other.pos, one.stability, "config-default-needed")
-
-    def home_of(self, pos: Position) -> Position | None:
-        """What the file of `pos` is called as an API on the new side."""
-        files = (file for file in self.new.spec.apis.values() if file.pos.file == pos.file)
-        return next((file.map("x-api").at("name") for file in files), None)
 
     def operations(self) -> None:
         """Report operations with another name, those that are no longer counted, and those that moved."""
@@ -160,8 +157,14 @@ def _apis(side: Side) -> dict[str, _Api]:
             any(one.node.map("x-serve").text("mode") in PROVIDER_MODES for one in own)
             or any("discover" in one for one in routing),
             bool(routing),
+            frozenset(one.key for one in own),
         )
     return found
+
+
+def _is_heir(old: _Api, new: _Api) -> bool:
+    """Whether an API goes on under another name."""
+    return old.pos.file == new.pos.file or bool(old.operations & new.operations)
 
 
 def _resources(side: Side) -> Iterator[Map]:

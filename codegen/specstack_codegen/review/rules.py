@@ -162,7 +162,7 @@ RULES: dict[str, Verdict] = {
     "column-default-changed": Verdict(RISKY, "new rows get another value than old ones"),
     "key-changed": Verdict(BREAKING, "rows are found by it, and those that exist are keyed otherwise"),
     "unique-added": Verdict(BREAKING, "rows that exist may hold the same value twice"),
-    "unique-implied": Verdict(OK, "other columns make it so"),
+    "unique-implied": Verdict(OK, "rows that exist are told apart by these columns already"),
     "unique-removed": Verdict(RISKY, "what was found at most once may be found several times"),
     "index-changed": Verdict(OK, "it changes speed and not content"),
     "migrations-moved": Verdict(OK, "users do not name the package of the revisions"),

@@ -115,9 +115,18 @@ def _uniques(subject: Subject, table: Pair, sink: Sink) -> None:
         rule, text = "unique-implied" if kept else "unique-removed", f"`unique` {columns} is gone"
         sink.add(rule, subject, "unique", text, old[columns], table.new.at("unique"))
     for columns in without(new, old):
-        known = any(one <= _columns(table.new.seq("unique"), columns) for one in before)
+        names = _columns(table.new.seq("unique"), columns)
+        known = any(one <= names for one in before) or any(_told_apart(table, one) for one in names)
         rule, text = "unique-implied" if known else "unique-added", f"`unique` {columns} is new"
         sink.add(rule, subject, "unique", text, table.old.at("unique"), new[columns])
+
+
+def _told_apart(table: Pair, name: str) -> bool:
+    """Whether a column is new and no two rows that exist get the same value: nulls are not the same."""
+    column = table.new.map("columns").map(name)
+    if name in table.old.map("columns"):
+        return False
+    return column.get("auto") is True or (column.get("nullable") is True and "default" not in column)
 
 
 def _sets(table: Map) -> list[set[str]]:

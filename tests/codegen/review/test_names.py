@@ -1,5 +1,6 @@
 """Names that run configs take from elsewhere in the spec, where an edit of one place does not show it."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,17 @@ def test_one_name_in_several_places_is_one_finding(base: Side) -> None:
         "config.providers.*",
     ]
     assert str(named.old).startswith("spec/openapi/inference.yaml:") and named.new == named.old
+    assert named.text == "the API `inference` is called `generation`"
+
+
+def test_an_api_in_a_file_of_another_name_is_found_by_its_operations(base: Side, tmp_path: Path) -> None:
+    shutil.copytree(REPOSITORY / "spec", tmp_path / "spec")
+    file = tmp_path / "spec/openapi/providers.yaml"
+    text = file.read_text().replace("  name: providers\n", "  name: backends\n")
+    file.rename(file.with_name("backends.yaml")).write_text(text)
+    found = [one for one in review(base, read_path(tmp_path, "new")).findings if one.level]
+    assert [one.text for one in found] == ["the API `providers` is called `backends`"]
+    assert str(found[0].new).startswith("spec/openapi/backends.yaml:")
 
 
 @pytest.mark.parametrize(("stability", "excuse"), [("experimental", "experimental"), ("deprecated", "")])

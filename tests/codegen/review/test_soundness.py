@@ -230,3 +230,28 @@ def test_what_is_called_compatible_is(pair: tuple[Schema, Schema]) -> None:
 @given(edits())
 def test_a_schema_compared_with_itself_has_no_changes(pair: tuple[Schema, Schema]) -> None:
     assert changes(pair[0], copy(pair[0])) == ()
+
+
+RANGES = ("minimum", "maximum", "exclusiveMinimum", "minLength", "maxLength", "minItems", "maxItems")
+TOLD_APART = (*RANGES, "minProperties", "maxProperties", "properties", "required", "const", "items")
+
+
+def branches() -> st.SearchStrategy[Schema]:
+    """Objects, mostly, with what may tell them apart from others."""
+    drawn = keywords(leaves)
+    few = st.lists(st.sampled_from(TOLD_APART), max_size=3, unique=True)
+    kinds = st.sampled_from(["object", "object", "array", "string", "integer", ["number", "object"]])
+    more = st.sampled_from([{}, {"additionalProperties": False}, {"additionalProperties": True}])
+    parts = few.flatmap(lambda names: st.fixed_dictionaries({name: drawn[name] for name in names}))
+    return st.builds(lambda kind, rest, part: {"type": kind, **rest, **part}, kinds, more, parts)
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(st.lists(branches(), min_size=2, max_size=2), recursive)
+def test_where_one_of_refuses_nothing_no_value_fits_two_branches(pair: list[Schema], other: Schema) -> None:
+    shared = {"A": other, "B": {"type": "string"}}
+    old, new = ({**shared, "Root": {keyword: pair}} for keyword in ("anyOf", "oneOf"))
+    if any(one.kind == "variants-overlap" for one in changes(old, new)):
+        return
+    before, after = validator(old), validator(new)
+    assert [value for value in VALUES if before.is_valid(value) and not after.is_valid(value)] == []
