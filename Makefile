@@ -95,7 +95,7 @@ format: $(VENV)/.dev ## Format the code and fix what ruff can
 unit: $(VENV)/.dev ## All tests (PYTEST_ARGS="-k name" to choose)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-fuzz: $(VENV)/.dev ## The contract test alone: schemathesis against the bundle, the same requests each time (a minute)
+fuzz: $(VENV)/.dev ## The contract test alone: schemathesis against the bundle, the same requests each time (half a minute)
 	$(BIN)/python -m pytest tests/contract $(PYTEST_ARGS)
 
 fuzz-deep: $(VENV)/.dev ## The contract test with thousands of cases per operation (about 20 minutes; it says how far it is)

@@ -1,19 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from support.fuzz_run import RUN
-from support.fuzzing import DEEP, Answers
-
-
-@pytest.fixture
-def answers(request: pytest.FixtureRequest) -> Iterator[Answers]:
-    """Collects how one operation's run was answered; fails the run if it never got through."""
-    collected = Answers(request.node.originalname)
-    yield collected
-    collected.check()
+from support.fuzzing import DEEP
 
 
 @pytest.fixture(autouse=True, scope="session")

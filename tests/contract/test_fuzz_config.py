@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from schemathesis.core.parameters import ParameterLocation
+from schemathesis.generation.meta import TestPhase
 
 from support.fuzz_run import Run
+from support.fuzz_setups import Setup
 from support.fuzzing import (
     Answers,
     Known,
@@ -164,6 +166,27 @@ def test_what_is_no_text_in_an_object_of_the_query_is_text_once_it_is_sent(
     other = SimpleNamespace(parameter="label", parameter_location=ParameterLocation.PATH)
     case.meta.phase.data.mutations = (mutation, other)
     assert not breaks_nothing(case)
+
+
+def test_a_set_up_gets_its_share_and_all_once_a_case_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(case: Any, answers: Answers) -> None:
+        raise AssertionError("it fell over")
+
+    monkeypatch.setattr("support.fuzz_setups.fuzz", failing)
+
+    def drawn(phase: TestPhase = TestPhase.FUZZING) -> Any:
+        case = case_of({})
+        case.meta.phase = SimpleNamespace(name=phase)
+        return case
+
+    setup = Setup("a set-up", schema=None, share=2, restore=lambda schema, name: None)
+
+    assert [setup.takes(drawn()) for _ in range(4)] == [True, True, False, False]
+    assert setup.takes(drawn(TestPhase.EXAMPLES)) and not setup.takes(drawn(TestPhase.COVERAGE))
+    with pytest.raises(AssertionError, match="fell over") as caught:
+        setup.send(drawn(), Answers())
+    assert caught.value.__notes__[-1].endswith("a set-up")
+    assert setup.takes(drawn())
 
 
 def sent(run: Run, url: str, body: bytes | None = None) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -31,7 +33,7 @@ from specstack_wire import Scope
 from support import loopback_replies as replies
 from support import stored
 from support.fresh import Asgi, Fresh
-from support.fuzzing import EXAMPLES, Json, Known, codes_of, configuration, example_ids, settled
+from support.fuzzing import Json, Known, codes_of, configuration, example_ids, settled
 from support.loopback_upstream import LoopbackUpstream
 from support.storage import fresh_file
 
@@ -84,11 +86,10 @@ def run_config(
     providers: list[Json] = [{"provider_id": name, **entry} for name in PROVIDERS]
     providers[0]["default"] = not announced
     document: Json = {"version": 2, "distro_name": "contract", "providers": {"inference": providers}}
-    # What one app has registered, another does not know.
     document["storage"] = {
         "backends": {
-            "kv_default": {"type": "kv_sqlite", "db_path": fresh_file()},
-            "sql_default": {"type": "sql_sqlite", "db_path": stored.database([Scope(), _OWNER])},
+            "kv_default": {"type": "kv_sqlite", "db_path": "kv.db"},
+            "sql_default": {"type": "sql_sqlite", "db_path": "sql.db"},
         },
         # What was created can be fetched, whether that was asked for or not.
         "stores": {"inference": {"mode": "all"}},
@@ -97,7 +98,25 @@ def run_config(
     if keyed:
         auth = {"provider_config": {"type": "api_keys", "plain_keys": KEY}}
         document["server"] = {"auth": auth, "quota": {"authenticated": list(limits)}}
-    return read_config(json.dumps(document), "contract.yaml", SERVER, {})
+    # What one app has registered, another does not know.
+    return _stored_at(_read(json.dumps(document)), kv=fresh_file(), sql=stored.database([Scope(), _OWNER]))
+
+
+@cache
+def _read(document: str) -> RunConfig:
+    """Read once: the search for installed packages takes a third of the time in which an app starts."""
+    return read_config(document, "contract.yaml", SERVER, {})
+
+
+def _stored_at(config: RunConfig, *, kv: str, sql: str) -> RunConfig:
+    storage = config.stack.storage
+    paths = {"kv_default": kv, "sql_default": sql}
+    backends = {
+        name: backend.model_copy(update={"db_path": paths[name]})
+        for name, backend in (storage.backends or {}).items()
+    }
+    stack = config.stack.model_copy(update={"storage": storage.model_copy(update={"backends": backends})})
+    return replace(config, stack=stack)
 
 
 async def prepare(app: Asgi) -> None:
@@ -156,13 +175,7 @@ def bare(upstream: LoopbackUpstream) -> Fresh:
     return Fresh(started)
 
 
-def schema_of(
-    app: Fresh | str,
-    examples: int = EXAMPLES,
-    coverage: bool = True,
-    keyed: bool = False,
-    linked: bool = False,
-) -> Any:
+def schema_of(app: Fresh | str, keyed: bool = False, linked: bool = False) -> Any:
     """The published bundle, configured from the spec, for calls to `app` in this process, or at its URL.
 
     What it says of credentials holds for a server that is `keyed`. When `linked`, for sequences of calls to a
@@ -180,8 +193,6 @@ def schema_of(
             "listChatCompletions.query.after": stored.IDS,
         },
         codes=codes_of(errors),
-        examples=examples,
-        coverage=coverage,
         auth={"BearerKey": {"bearer": KEY}} if keyed else None,
     )
     bundle = BUNDLE if keyed else {name: part for name, part in BUNDLE.items() if name != "security"}

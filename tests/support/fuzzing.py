@@ -23,11 +23,14 @@ from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation.meta import TestPhase
 
 from specstack_wire import ApiError
+from support.fresh import Fresh, session_with
 from support.fuzz_run import RUN
 
 Json = dict[str, Any]
 
-EXAMPLES: Final = int(os.environ.get("SPECSTACK_FUZZ_EXAMPLES", "20"))
+EXAMPLES: Final = int(os.environ.get("SPECSTACK_FUZZ_EXAMPLES", "12"))
+SHARE: Final = max(EXAMPLES // 3, 8)
+"""How many of the cases drawn for an operation go to each further set-up."""
 DEEP: Final = EXAMPLES > 100
 """Whether the run takes so long that it should say how far it has come."""
 SEED: Final = 20261122
@@ -109,15 +112,14 @@ def configuration(
     values: Mapping[str, Sequence[str]],
     codes: Mapping[str, int],
     examples: int = EXAMPLES,
-    coverage: bool = True,
     auth: Json | None = None,
 ) -> SchemathesisConfig:
     """The configuration of a run: every check on, every operation in.
 
     `known` holds the resources that exist, by kind; `values` values that exist for further fields, as
     `path.provider_id`, or of one operation as `listThings.query.after`; `codes` the status of each error
-    code. `coverage` adds to the drawn cases one for each keyword of each schema, kept and broken; `auth` has
-    credentials by security scheme.
+    code; `auth` has credentials by security scheme. To the drawn cases come some for each keyword of each
+    schema, kept and broken.
     """
     dictionaries, blocks = operation_blocks(bundle, known, values, codes)
     return SchemathesisConfig.from_dict(
@@ -126,7 +128,7 @@ def configuration(
             "max-stream-events": MAX_EVENTS,
             "suppress-health-check": ["all"],
             "generation": {"max-examples": examples, "deterministic": True, "database": "none"},
-            "phases": {"coverage": {"enabled": coverage}},
+            "phases": {"coverage": {"enabled": True}},
             "dictionaries": dictionaries,
             "operations": blocks,
             **({"auth": {"openapi": auth}} if auth else {}),
@@ -308,11 +310,18 @@ def breaks_nothing(case: Any) -> bool:
 
 
 def _checked(case: Any, answers: Answers) -> Any:
-    response = case.call()
+    way = transport(case)
+    response = case.call(**way)
     RUN.note(answers.setup, case, response)
     answers.add(response)
-    case.validate_response(response)
+    case.validate_response(response, transport_kwargs=way)
     return response
+
+
+def transport(case: Any) -> Json:
+    """How a case is sent: to an app of this process in the session that is kept for it."""
+    app = case.operation.app
+    return {"session": session_with(app, MAX_EVENTS)} if isinstance(app, Fresh) else {}
 
 
 def success_media(operation: Json) -> set[str]:
