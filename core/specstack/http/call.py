@@ -126,18 +126,7 @@ def audience(observe: Sequence[Observe], call: Call) -> Audience | None:
 
 
 def _guarded(listeners: list[Callable[[Burst[Any]], None]]) -> Callable[[Burst[Any]], None]:
-    # Types in quotes: they would be put together anew for every stream.
-    first, *more = listeners
-    if not more:
-
-        def on_event(burst: "Burst[Any]") -> None:
-            try:
-                first(burst)
-            except Exception:
-                _log.exception("an observer failed")
-
-        return on_event
-
+    # In quotes: it would be put together anew for every stream.
     def on_events(burst: "Burst[Any]") -> None:
         for listen in listeners:
             try:

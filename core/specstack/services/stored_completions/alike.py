@@ -11,9 +11,6 @@ _CONTENT = re.compile(rb'"content"\s*:\s*"')
 _PADDING = re.compile(rb'"obfuscation"\s*:\s*"')
 _TEXT = re.compile(rb'(?:[^"\\]|\\.)*+', re.DOTALL)
 """What stands between the quotes of a JSON text."""
-_LINE = b"\n"
-_OTHERS = 3
-"""Chunks at the end that may be of another kind: the last tells why it ended, one more what was used."""
 
 
 class Alike(NamedTuple):
@@ -28,39 +25,18 @@ class Alike(NamedTuple):
 
     def texts(self, chunks: Sequence[bytes], start: int) -> list[bytes]:
         """The texts of chunks from `start` on, as far as they are alike, as they stand in quotes."""
-        found = self._all(chunks, start) or self._each(chunks, start)
-        if self.padding:
-            found = _unpadded(found, self.padding)
-        together = b"".join(found)
-        if b'"' in together or b"\\" in together:
-            found = _sound(found)
-        return found
-
-    def _all(self, chunks: Sequence[bytes], start: int) -> list[bytes] | None:
-        """Those up to the last chunks, which often are of another kind; None if one before is not alike."""
-        before, _, after = self
-        end = len(chunks)
-        while end > start and not (chunks[end - 1].startswith(before) and chunks[end - 1].endswith(after)):
-            end -= 1
-            if len(chunks) - end > _OTHERS:
-                return None
-        together = _LINE.join(chunks[start:end])
-        if not together.startswith(before) or len(together) < len(before) + len(after):
-            return None
-        if together.count(_LINE) != end - start - 1:
-            return None
-        # With a line for each chunk, all are alike if the lines are parted by the same wherever they are.
-        found = together[len(before) : -len(after)].split(after + _LINE + before)
-        return found if len(found) == end - start else None
-
-    def _each(self, chunks: Sequence[bytes], start: int) -> list[bytes]:
-        before, _, after = self
+        before, padding, after = self
         begin, end, least = len(before), -len(after), len(before) + len(after)
         found: list[bytes] = []
         for raw in islice(chunks, start, None):
             if not (raw.startswith(before) and raw.endswith(after) and len(raw) >= least):
                 break
             found.append(raw[begin:end])
+        if padding:
+            found = _unpadded(found, padding)
+        together = b"".join(found)
+        if b'"' in together or b"\\" in together:
+            found = _sound(found)
         return found
 
 

@@ -11,7 +11,7 @@ from pydantic_core import SchemaValidator, core_schema, from_json, to_json
 
 from specstack.http.call import Call, Observe, Observer
 from specstack.services.stored_completions.chunks import Assembly, Json
-from specstack_wire import SHARED, Clock, Event, Ids, Owned, Payload, Request, RequestContext, Scope, given
+from specstack_wire import SHARED, Clock, Event, Ids, Owned, Payload, RequestContext, Scope, given
 from specstack_wire.event import Burst, data_of
 
 SLICE = 0.002
@@ -24,32 +24,16 @@ LONGEST_ID = 512
 """Characters of an id that can be looked up."""
 _EVENT = 64
 """Bytes that an event, or several in one piece, take besides their data, about."""
-_PARTS = 16
-"""Parts of a stream that come between two looks at how large it has grown."""
 _LARGEST = 2**63
+_OF_REPLY = core_schema.typed_dict_field(core_schema.any_schema(), required=False)
 _HEAD = SchemaValidator(
-    core_schema.typed_dict_schema(
-        {
-            "id": core_schema.typed_dict_field(
-                core_schema.str_schema(strict=True, min_length=1, max_length=LONGEST_ID)
-            ),
-            "created": core_schema.typed_dict_field(
-                core_schema.int_schema(strict=True, ge=-_LARGEST, lt=_LARGEST)
-            ),
-        },
-        extra_behavior="ignore",
-    )
-).validate_json
+    core_schema.typed_dict_schema({"id": _OF_REPLY, "created": _OF_REPLY}, extra_behavior="ignore")
+)
 """Reads all of a reply, as a parser does, and makes Python's objects only of what goes into columns."""
-_MUCH = 32768
-"""Bytes of replies that are read between two looks at the clock."""
 _SHORT = 60
 """Characters that fit into any column of a scope, whatever they are."""
 _LONGEST_NAME = 255
 """Bytes of a tenant or an owner."""
-
-
-_Parts = list[bytes | Event[Any]]
 
 
 class Kept(NamedTuple):
@@ -59,7 +43,7 @@ class Kept(NamedTuple):
     model: str
     metadata: Any
     request: bytes
-    reply: bytes | _Parts
+    reply: bytes | list[bytes | Event[Any]]
 
 
 def scope_of(ctx: RequestContext) -> Scope:
@@ -81,74 +65,61 @@ def recorder(keep: Keep, when: str | None, most: int) -> Observe:
 
     A stream that has grown beyond `most` bytes is given up, and handed over as it is.
     """
-    order = _Order(keep, when, most)
 
     def observe(call: Call) -> Observer:
-        return _Watch(call, order)
+        return _Watch(call, keep, when, most)
 
     return observe
-
-
-class _Order(NamedTuple):
-    keep: Keep
-    when: str | None
-    most: int
 
 
 class _Watch(Observer):
     """Keeps the bytes that pass by; nothing is read here."""
 
-    __slots__ = ("_call", "_events", "_look", "_order", "_seen", "_size")
+    __slots__ = ("_call", "_events", "_keep", "_most", "_size", "_when")
 
-    def __init__(self, call: Call, order: _Order) -> None:
+    def __init__(self, call: Call, keep: Keep, when: str | None, most: int) -> None:
         self._call = call
-        self._order = order
-        self._events: _Parts | None = None
+        self._keep = keep
+        self._when = when
+        self._most = most
+        self._events: list[bytes | Event[Any]] | None = None
+        self._size = 0
 
-    def _wanted(self, request: Request[Any, Any] | None) -> TypeGuard[Request[Any, Any]]:
-        when = self._order.when
+    def _wanted(self) -> bool:
+        when, request = self._when, self._call.request
         return request is not None and (when is None or getattr(request.body, when, None) is True)
 
     @property
     def wants_events(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        wanted = self._wanted(self._call.request)
+        wanted = self._wanted()
         if wanted:
             self._events = []
-            self._size, self._seen, self._look = 0, 0, _PARTS
         return wanted
 
     def replied(self, reply: Payload[Any]) -> None:
-        request = self._call.request
-        if self._wanted(request):
+        if self._wanted():
             raw = reply.raw
-            self._hand_over(request, raw, len(raw))
+            self._hand_over(raw, len(raw))
 
     def burst(self, burst: Burst[Any]) -> None:
         events = self._events
-        if events is not None and self._size <= self._order.most:
-            events += burst.parts
-            if len(events) >= self._look:
-                self._measure(events)
-
-    def _measure(self, events: _Parts) -> None:
-        """Count those that have come since the last time."""
-        new = events[self._seen :] if self._seen else events
-        self._size += sum([len(part if isinstance(part, bytes) else part.raw) for part in new])
-        self._size += _EVENT * len(new)
-        self._seen = len(events)
-        self._look = self._seen + _PARTS
+        if events is not None and self._size <= self._most:
+            for part in burst.parts:
+                self._size += len(part if isinstance(part, bytes) else part.raw) + _EVENT
+                events.append(part)
 
     def ended(self) -> None:
-        events, call = self._events, self._call
         # The model has not said all of it: nobody could tell from what was kept that the rest is missing.
-        if events is not None and call.whole and call.request is not None:
-            self._measure(events)
-            self._hand_over(call.request, events, self._size)
+        if self._events is not None and self._call.whole:
+            self._hand_over(self._events, self._size)
 
-    def _hand_over(self, request: Request[Any, Any], reply: bytes | _Parts, size: int) -> None:
+    def _hand_over(self, reply: bytes | list[bytes | Event[Any]], size: int) -> None:
+        call = self._call
+        request = call.request
+        assert request is not None
         body, raw = request.body, request.raw
-        kept = Kept(scope_of(self._call.ctx), body.model, given(body.metadata), raw, reply)
-        self._order.keep(kept, len(raw) + size + ROW)
+        kept = Kept(scope_of(call.ctx), body.model, given(body.metadata), raw, reply)
+        self._keep(kept, len(raw) + size + ROW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,35 +132,24 @@ class RowReader:
     async def rows(self, batch: Sequence[Kept]) -> list[Owned]:
         """The rows of those replies that can be read, without holding up the event loop for long."""
         found: list[Owned] = []
-        begun, read = time.perf_counter(), 0
+        begun = time.perf_counter()
         for kept in batch:
-            if read > _MUCH:
-                if time.perf_counter() - begun > SLICE:
-                    await asyncio.sleep(0)
-                    begun = time.perf_counter()
-                read = 0
+            if time.perf_counter() - begun > SLICE:
+                await asyncio.sleep(0)
+                begun = time.perf_counter()
             reply = kept.reply
             try:
-                if isinstance(reply, bytes):
-                    read += len(reply)
-                    row = self._row(kept, reply)
-                else:
-                    read = _MUCH + 1
-                    row = await self._put_together(kept, reply)
+                row = self._row(kept, reply) if isinstance(reply, bytes) else await self._put_together(kept)
             except ValueError:
                 continue
             if row is not None:
                 found.append(row)
         return found
 
-    async def _put_together(self, kept: Kept, parts: _Parts) -> Owned | None:
+    async def _put_together(self, kept: Kept) -> Owned | None:
         whole = Assembly()
-        events: list[bytes] = []
-        for part in parts:
-            if isinstance(part, bytes):
-                events += data_of(part)
-            else:
-                events.append(part.raw)
+        parts = cast("list[bytes | Event[Any]]", kept.reply)
+        events = [data for part in parts for data in data_of(part)]
         begun = time.perf_counter()
         for at in range(0, len(events), _LOOK):
             if at and time.perf_counter() - begun > SLICE:
@@ -200,12 +160,11 @@ class RowReader:
         return None if completion is None else self._completed(kept, completion)
 
     def _row(self, kept: Kept, raw: bytes) -> Owned | None:
-        try:
-            head = _HEAD(raw)
-        except ValueError:
-            completion = from_json(raw)
-            return self._completed(kept, cast(Json, completion)) if isinstance(completion, dict) else None
-        return _owned(kept, head["id"], head["created"], raw)
+        head = _HEAD.validate_json(raw)
+        completion_id, created = head.get("id"), head.get("created")
+        if _is_text(completion_id) and _is_time(created):
+            return _owned(kept, completion_id, created, raw)
+        return self._completed(kept, cast(Json, from_json(raw)))
 
     def _completed(self, kept: Kept, completion: Json) -> Owned | None:
         """The row of a completion, which gets what it lacks."""
@@ -231,16 +190,15 @@ def _owned(kept: Kept, completion_id: str, created: int, reply: bytes) -> Owned 
     """The row; None for an id that no database takes, or that is too long to be asked for."""
     if len(completion_id) > LONGEST_ID or "\0" in completion_id:
         return None
-    scope, model, metadata, request, _ = kept
     values = {
         "completion_id": completion_id,
         "created": created,
-        "model": model,
-        "metadata": _keepable(metadata) if metadata else None,
-        "request": request,
+        "model": kept.model,
+        "metadata": _keepable(kept.metadata),
+        "request": kept.request,
         "reply": reply,
     }
-    return Owned(scope, values)
+    return Owned(kept.scope, values)
 
 
 def _shortened(name: str) -> str:
@@ -248,8 +206,10 @@ def _shortened(name: str) -> str:
     return name if len(data) <= _LONGEST_NAME else f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def _keepable(metadata: dict[str, str]) -> dict[str, str]:
+def _keepable(metadata: dict[str, str] | None) -> dict[str, str] | None:
     """The pairs without those that hold NUL, which not every database takes."""
+    if not metadata:
+        return None
     if "\0" not in "".join((*metadata, *metadata.values())):
         return metadata
     return {key: value for key, value in metadata.items() if "\0" not in key and "\0" not in value}
