@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import time
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Generic, TypeVar
 
 from specstack_wire import StorageUnavailable
@@ -81,8 +83,9 @@ class WriteQueue(Generic[T, R]):
         self._limits = limits
         self._prepare = prepare
         self._write = write
-        self._items: deque[tuple[T, int]] = deque()
-        self._put = 0
+        # What waits, oldest first, and how many bytes each has.
+        self._items: list[T] = []
+        self._sizes: list[int] = []
         self._done = 0
         self._task: asyncio.Task[None] | None = None
         self._some = asyncio.Event()
@@ -100,27 +103,34 @@ class WriteQueue(Generic[T, R]):
 
     def put(self, item: T, size: int) -> bool:
         """Put in an item of so many bytes. False when there is no room; then it is counted as dropped."""
-        counts, limits = self.counts, self._limits
-        if self._closed:
-            counts.lost += 1
-            self._late.count(self._what)
+        counts, limits, items = self.counts, self._limits, self._items
+        rows, total = counts.rows, counts.size + size
+        if (rows >= limits.rows or total > limits.size or self._closed) and not self._taken_beyond(size):
             return False
-        full = counts.rows >= limits.rows or counts.size + size > limits.size
-        if (full and not limits.wait) or size > limits.size:
-            counts.dropped += 1
-            self._drops.count(self._what)
-            return False
-        counts.rows += 1
-        counts.size += size
-        self._put += 1
-        self._items.append((item, size))
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run(), name=f"write {self._what}")
-        if not self._some.is_set():
+        counts.rows = rows + 1
+        counts.size = total
+        items.append(item)
+        self._sizes.append(size)
+        many = len(items)
+        if many == 1:
+            if self._task is None:
+                self._task = asyncio.get_running_loop().create_task(self._run(), name=f"write {self._what}")
             self._some.set()
-        if len(self._items) >= limits.batch:
+        if many == limits.batch:
             self._enough.set()
         return True
+
+    def _taken_beyond(self, size: int) -> bool:
+        """Whether an item is put in though there is no room for it; counts it if not."""
+        if self._closed:
+            self.counts.lost += 1
+            self._late.count(self._what)
+            return False
+        if self._limits.wait and size <= self._limits.size:
+            return True
+        self.counts.dropped += 1
+        self._drops.count(self._what)
+        return False
 
     async def room(self) -> None:
         """Wait until there is room. Raises StorageUnavailable when that takes too long."""
@@ -136,7 +146,7 @@ class WriteQueue(Generic[T, R]):
 
     async def settled(self, limit: float) -> None:
         """Have everything written that was put in before; wait at most `limit` seconds."""
-        if self._done < self._put:
+        if self.counts.rows:
             await asyncio.wait([self._waiter()], timeout=limit)
 
     async def caught_up(self, limit: float) -> None:
@@ -144,7 +154,7 @@ class WriteQueue(Generic[T, R]):
 
         When it has failed before, that is at once, and it is tried again meanwhile.
         """
-        if self._done >= self._put:
+        if not self.counts.rows:
             return
         if self._away is None:
             waiter = self._waiter()
@@ -158,7 +168,7 @@ class WriteQueue(Generic[T, R]):
     def _waiter(self) -> asyncio.Future[None]:
         """Is done when everything is written that was put in so far."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._settling.append((self._put, waiter))
+        self._settling.append((self._done + self.counts.rows, waiter))
         self._enough.set()
         return waiter
 
@@ -171,7 +181,7 @@ class WriteQueue(Generic[T, R]):
         await self.settled(self._limits.flush)
         task.cancel()
         await asyncio.wait([task])
-        left = self._put - self._done
+        left = self.counts.rows
         if left:
             self.counts.lost += left
             _log.error("%d %s are lost: they could not be written in time", left, self._what)
@@ -188,7 +198,7 @@ class WriteQueue(Generic[T, R]):
             await self._gather()
             batch, size = self._batch()
             try:
-                rows = await self._prepare([item for item, _ in batch])
+                rows = await self._prepare(batch)
                 if len(rows) < len(batch):
                     self.counts.refused += len(batch) - len(rows)
                     self._unread.count(self._what, by=len(batch) - len(rows))
@@ -211,14 +221,12 @@ class WriteQueue(Generic[T, R]):
         except TimeoutError:
             return
 
-    def _batch(self) -> tuple[list[tuple[T, int]], int]:
-        batch: list[tuple[T, int]] = []
-        size = 0
-        while self._items and len(batch) < self._limits.batch and size < BATCH_BYTES:
-            one = self._items.popleft()
-            batch.append(one)
-            size += one[1]
-        return batch, size
+    def _batch(self) -> tuple[list[T], int]:
+        items, sizes = self._items, self._sizes
+        together = list(accumulate(sizes[: self._limits.batch]))
+        many = min(bisect_left(together, BATCH_BYTES) + 1, len(together))
+        self._items, self._sizes = items[many:], sizes[many:]
+        return items[:many], together[many - 1]
 
     async def _insert(self, rows: Sequence[R]) -> None:
         pause = _RETRY_FIRST

@@ -25,15 +25,29 @@ LONGEST_ID = 512
 _EVENT = 64
 """Bytes that an event, or several in one piece, take besides their data, about."""
 _LARGEST = 2**63
-_OF_REPLY = core_schema.typed_dict_field(core_schema.any_schema(), required=False)
 _HEAD = SchemaValidator(
-    core_schema.typed_dict_schema({"id": _OF_REPLY, "created": _OF_REPLY}, extra_behavior="ignore")
-)
+    core_schema.typed_dict_schema(
+        {
+            "id": core_schema.typed_dict_field(
+                core_schema.str_schema(strict=True, min_length=1, max_length=LONGEST_ID)
+            ),
+            "created": core_schema.typed_dict_field(
+                core_schema.int_schema(strict=True, ge=-_LARGEST, lt=_LARGEST)
+            ),
+        },
+        extra_behavior="ignore",
+    )
+).validate_json
 """Reads all of a reply, as a parser does, and makes Python's objects only of what goes into columns."""
+_MUCH = 32768
+"""Bytes of replies that are read between two looks at the clock."""
 _SHORT = 60
 """Characters that fit into any column of a scope, whatever they are."""
 _LONGEST_NAME = 255
 """Bytes of a tenant or an owner."""
+
+
+_Parts = list[bytes | Event[Any]]
 
 
 class Kept(NamedTuple):
@@ -43,7 +57,7 @@ class Kept(NamedTuple):
     model: str
     metadata: Any
     request: bytes
-    reply: bytes | list[bytes | Event[Any]]
+    reply: bytes | _Parts
 
 
 def scope_of(ctx: RequestContext) -> Scope:
@@ -65,61 +79,69 @@ def recorder(keep: Keep, when: str | None, most: int) -> Observe:
 
     A stream that has grown beyond `most` bytes is given up, and handed over as it is.
     """
+    order = _Order(keep, when, most)
 
     def observe(call: Call) -> Observer:
-        return _Watch(call, keep, when, most)
+        return _Watch(call, order)
 
     return observe
+
+
+class _Order(NamedTuple):
+    keep: Keep
+    when: str | None
+    most: int
 
 
 class _Watch(Observer):
     """Keeps the bytes that pass by; nothing is read here."""
 
-    __slots__ = ("_call", "_events", "_keep", "_most", "_size", "_when")
+    __slots__ = ("_call", "_events", "_order", "_size")
 
-    def __init__(self, call: Call, keep: Keep, when: str | None, most: int) -> None:
+    def __init__(self, call: Call, order: _Order) -> None:
         self._call = call
-        self._keep = keep
-        self._when = when
-        self._most = most
-        self._events: list[bytes | Event[Any]] | None = None
-        self._size = 0
+        self._order = order
+        self._events: _Parts | None = None
 
-    def _wanted(self) -> bool:
-        when, request = self._when, self._call.request
-        return request is not None and (when is None or getattr(request.body, when, None) is True)
+    def _asked(self, when: str) -> bool:
+        request = self._call.request
+        return request is not None and getattr(request.body, when, None) is True
 
     @property
     def wants_events(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        wanted = self._wanted()
+        when = self._order.when
+        wanted = when is None or self._asked(when)
         if wanted:
-            self._events = []
+            self._events, self._size = [], 0
         return wanted
 
     def replied(self, reply: Payload[Any]) -> None:
-        if self._wanted():
+        when = self._order.when
+        if when is None or self._asked(when):
             raw = reply.raw
             self._hand_over(raw, len(raw))
 
     def burst(self, burst: Burst[Any]) -> None:
         events = self._events
-        if events is not None and self._size <= self._most:
+        if events is not None and self._size <= self._order.most:
             for part in burst.parts:
                 self._size += len(part if isinstance(part, bytes) else part.raw) + _EVENT
                 events.append(part)
 
     def ended(self) -> None:
+        events = self._events
         # The model has not said all of it: nobody could tell from what was kept that the rest is missing.
-        if self._events is not None and self._call.whole:
-            self._hand_over(self._events, self._size)
+        if events is not None and self._call.whole:
+            self._hand_over(events, self._size)
 
-    def _hand_over(self, reply: bytes | list[bytes | Event[Any]], size: int) -> None:
+    def _hand_over(self, reply: bytes | _Parts, size: int) -> None:
         call = self._call
         request = call.request
-        assert request is not None
+        if request is None:
+            return
         body, raw = request.body, request.raw
         kept = Kept(scope_of(call.ctx), body.model, given(body.metadata), raw, reply)
-        self._keep(kept, len(raw) + size + ROW)
+        self._order.keep(kept, len(raw) + size + ROW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,24 +154,35 @@ class RowReader:
     async def rows(self, batch: Sequence[Kept]) -> list[Owned]:
         """The rows of those replies that can be read, without holding up the event loop for long."""
         found: list[Owned] = []
-        begun = time.perf_counter()
+        begun, read = time.perf_counter(), 0
         for kept in batch:
-            if time.perf_counter() - begun > SLICE:
-                await asyncio.sleep(0)
-                begun = time.perf_counter()
+            if read > _MUCH:
+                if time.perf_counter() - begun > SLICE:
+                    await asyncio.sleep(0)
+                    begun = time.perf_counter()
+                read = 0
             reply = kept.reply
             try:
-                row = self._row(kept, reply) if isinstance(reply, bytes) else await self._put_together(kept)
+                if isinstance(reply, bytes):
+                    read += len(reply)
+                    row = self._row(kept, reply)
+                else:
+                    read = _MUCH + 1
+                    row = await self._put_together(kept, reply)
             except ValueError:
                 continue
             if row is not None:
                 found.append(row)
         return found
 
-    async def _put_together(self, kept: Kept) -> Owned | None:
+    async def _put_together(self, kept: Kept, parts: _Parts) -> Owned | None:
         whole = Assembly()
-        parts = cast("list[bytes | Event[Any]]", kept.reply)
-        events = [data for part in parts for data in data_of(part)]
+        events: list[bytes] = []
+        for part in parts:
+            if isinstance(part, bytes):
+                events += data_of(part)
+            else:
+                events.append(part.raw)
         begun = time.perf_counter()
         for at in range(0, len(events), _LOOK):
             if at and time.perf_counter() - begun > SLICE:
@@ -160,11 +193,12 @@ class RowReader:
         return None if completion is None else self._completed(kept, completion)
 
     def _row(self, kept: Kept, raw: bytes) -> Owned | None:
-        head = _HEAD.validate_json(raw)
-        completion_id, created = head.get("id"), head.get("created")
-        if _is_text(completion_id) and _is_time(created):
-            return _owned(kept, completion_id, created, raw)
-        return self._completed(kept, cast(Json, from_json(raw)))
+        try:
+            head = _HEAD(raw)
+        except ValueError:
+            completion = from_json(raw)
+            return self._completed(kept, cast(Json, completion)) if isinstance(completion, dict) else None
+        return _owned(kept, head["id"], head["created"], raw)
 
     def _completed(self, kept: Kept, completion: Json) -> Owned | None:
         """The row of a completion, which gets what it lacks."""
@@ -190,15 +224,16 @@ def _owned(kept: Kept, completion_id: str, created: int, reply: bytes) -> Owned 
     """The row; None for an id that no database takes, or that is too long to be asked for."""
     if len(completion_id) > LONGEST_ID or "\0" in completion_id:
         return None
+    scope, model, metadata, request, _ = kept
     values = {
         "completion_id": completion_id,
         "created": created,
-        "model": kept.model,
-        "metadata": _keepable(kept.metadata),
-        "request": kept.request,
+        "model": model,
+        "metadata": _keepable(metadata) if metadata else None,
+        "request": request,
         "reply": reply,
     }
-    return Owned(kept.scope, values)
+    return Owned(scope, values)
 
 
 def _shortened(name: str) -> str:
@@ -206,10 +241,8 @@ def _shortened(name: str) -> str:
     return name if len(data) <= _LONGEST_NAME else f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def _keepable(metadata: dict[str, str] | None) -> dict[str, str] | None:
+def _keepable(metadata: dict[str, str]) -> dict[str, str]:
     """The pairs without those that hold NUL, which not every database takes."""
-    if not metadata:
-        return None
     if "\0" not in "".join((*metadata, *metadata.values())):
         return metadata
     return {key: value for key, value in metadata.items() if "\0" not in key and "\0" not in value}
