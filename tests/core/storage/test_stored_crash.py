@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator
+from itertools import count
 from pathlib import Path
 
 import httpx
@@ -61,14 +62,13 @@ def killed_server(
 
 async def ready(url: str, process: subprocess.Popen[bytes]) -> None:
     async with asyncio.timeout(60), httpx.AsyncClient(base_url=url) as http:
-        while True:
+        for number in count():
             assert process.poll() is None
             with contextlib.suppress(httpx.TransportError):
                 await http.get("/v1/health")
-                # The database is open and everything is warm when the first one can be read.
-                await http.post(
-                    PATH, json={"model": "up/echo", "messages": [{"role": "user", "content": "x"}]}
-                )
+                # The database is open and everything is warm when one can be read.
+                messages = [{"role": "user", "content": f"ready {number}"}]
+                await http.post(PATH, json={"model": "up/echo", "messages": messages})
                 if (await http.get(PATH)).json().get("data"):
                     return
             await asyncio.sleep(0.05)
