@@ -8,8 +8,9 @@ from pydantic import BaseModel
 
 from specstack.config import RunConfig
 from specstack.config_values import Substituted
-from specstack.masking import MASK, is_secret, masked
+from specstack.masking import hidden, masked
 from specstack.positions import Map, Path, Seq, line_of
+from specstack.secret_shapes import names_secret
 from specstack.yaml_text import yaml_scalar
 
 _COLUMN = 44
@@ -102,4 +103,4 @@ def _items(value: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(value, BaseModel):
         fields = {info.alias or name: getattr(value, name) for name, info in type(value).model_fields.items()}
         return {**fields, **(value.model_extra or {})}
-    return {key: MASK if is_secret(key, one) else one for key, one in value.items()}
+    return {key: hidden(one) if names_secret(str(key)) else one for key, one in value.items()}

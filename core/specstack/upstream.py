@@ -13,6 +13,7 @@ from specstack import __version__
 from specstack.http1 import Broken, Connection, ConnectTimeout, Origin, RequestHead, Target, Unreachable
 from specstack.http1.coding import Inflater
 from specstack.http1.request import basic, host_of
+from specstack.url_check import url_fault
 from specstack_wire import (
     RequestContext,
     Upstream,
@@ -261,9 +262,9 @@ def _check(settings: UpstreamSettings) -> None:
     ):
         if url is None:
             continue
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
-            raise ValueError(f"{name} must be a whole URL such as {example}")
+        why = url_fault(url, example)
+        if why is not None:
+            raise ValueError(f"{name} {why}")
     for name, value in settings.headers.items():
         if not _HEADER_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no name of a header")
