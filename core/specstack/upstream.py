@@ -87,10 +87,9 @@ class _Client:
     """One upstream; `max_connections` bounds its calls under way, streams included."""
 
     def __init__(self, pool: UpstreamPool, settings: UpstreamSettings) -> None:
-        _check(settings)
+        tls = check_settings(settings)
         parts = urlsplit(settings.base_url)
         proxy = urlsplit(settings.proxy) if settings.proxy else None
-        tls = _trusting(settings.verify_tls)
         target = Target(parts, tls, proxy, settings.connect_timeout)
         self.origin = Origin(target, settings.max_connections)
         self._pool = pool
@@ -254,8 +253,11 @@ class _Reading:
         self._client.origin.leave()
 
 
-def _check(settings: UpstreamSettings) -> None:
-    """Raises ValueError for a URL or header that no call could be made with. Names no header's value."""
+def check_settings(settings: UpstreamSettings) -> Callable[[], ssl.SSLContext]:
+    """Whom calls by these settings trust.
+
+    Raises ValueError for a URL, header or certificates that no call could be made with. Names no secret.
+    """
     for name, url, example in (
         ("base_url", settings.base_url, "http://localhost:11434/v1"),
         ("proxy", settings.proxy or None, "http://localhost:3128"),
@@ -274,6 +276,7 @@ def _check(settings: UpstreamSettings) -> None:
             raise ValueError(
                 f"the header {name!r} has a control character in its value, such as a line break"
             )
+    return _trusting(settings.verify_tls)
 
 
 def _trusting(verify: bool | str) -> Callable[[], ssl.SSLContext]:
