@@ -85,16 +85,17 @@ class _View:
 
     def _written(self, path: Path) -> Path | None:
         """The path at which the file says something of this value; None when it does not."""
-        if path in self._values.expansions:
-            return path
+        for depth in range(len(path), 0, -1):
+            # What a variable spelled as JSON has no places of its own below it.
+            if path[:depth] in self._values.expansions:
+                return path[:depth]
         node: Any = self._values.root
-        for depth, step in enumerate(path):
+        for step in path:
             inside = (isinstance(node, Map) and step in node) or (
                 isinstance(node, Seq) and isinstance(step, int) and step < len(node)
             )
             if not inside:
-                # What a variable spelled as JSON has no places of its own below it.
-                return path[:depth] if path[:depth] in self._values.expansions else None
+                return None
             node = cast(Any, node)[step]
         return path
 
