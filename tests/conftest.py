@@ -1,5 +1,6 @@
 """No test sees what another one, or the developer's own server, has stored."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,3 +27,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "specstack-home"
     monkeypatch.setenv("SPECSTACK_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _log() -> Iterator[None]:
+    """What a test logs to is closed after it, and threads that outlive it must not write there."""
+    root = logging.getLogger()
+    before = root.handlers[:]
+    yield
+    root.handlers[:] = [
+        one for one in root.handlers if one in before or type(one) is not logging.StreamHandler
+    ]

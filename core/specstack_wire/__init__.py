@@ -1,7 +1,7 @@
 """The handwritten contract between the spec's generated code, the runtime and providers.
 
 Imports nothing of specstack and needs pydantic alone. Everything that a provider author needs
-is re-exported here.
+is re-exported here, but for `specstack_wire.transports`, which need httpx or httpx2.
 """
 
 from specstack_wire.base import MISSING, ApiModel, ClosedModel, JsonInt, given, is_given, tag_of

@@ -8,12 +8,17 @@
 
 Each API is a namespace of the client, each operation a method of it, named after its operationId.
 Importing this package is cheap: models and httpx are imported when they are first needed.
+
+A field that a reply leaves out is `MISSING`: not None, for null is an answer too, and true, for it is pydantic's. Read
+such fields with `given(delta.content, "")`, which has a default in place of it and of null.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from specstack_wire import MISSING, given, is_given
+
     from ._core.binary import AsyncBinaryReply, BinaryReply
     from ._core.calls import CallOptions
     from ._core.errors import (
@@ -64,6 +69,9 @@ _MODULES = {
     "NOT_GIVEN": "._core.values",
     "FileTypes": "._core.values",
     "NotGiven": "._core.values",
+    "MISSING": "specstack_wire",
+    "given": "specstack_wire",
+    "is_given": "specstack_wire",
     "Connection": "._core.websocket",
     "AsyncSpecstack": ".client",
     "Specstack": ".client",
@@ -95,6 +103,9 @@ __all__ = [
     "NOT_GIVEN",
     "FileTypes",
     "NotGiven",
+    "MISSING",
+    "given",
+    "is_given",
     "Connection",
     "AsyncSpecstack",
     "Specstack",

@@ -49,7 +49,7 @@ SERVER = GeneratedServer(
     errors="specstack_api.errors",
     openapi="specstack_api",
     package="specstack",
-    generator="f47444134ffb8b4a7581fe4c16181ef54fe8463667d84c671a1bda511965122e",
+    generator="021076011fc7abd177b26422febe78f303bd5565d7f2d24fe9df2767a6ef714c",
     sql_tables=(
         SqlTable(
             name="chat_completions",

@@ -3,11 +3,13 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from core.http1.raw import OK, Conversation, raw
 from specstack.upstream import UpstreamPool
 from specstack_wire import (
     RequestContext,
@@ -329,29 +331,26 @@ class Closing:
         self.requests = 0
         self.connections = 0
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, it: Conversation) -> None:
         self.connections += 1
         left = self.answers
-        while await reader.readuntil(b"\r\n\r\n"):
+        while await it.request():
             self.requests += 1
             if not left:
                 break
             left -= 1
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
-            await writer.drain()
-        writer.close()
+            await it.say(OK)
 
 
-async def raw_server(pool: UpstreamPool, closing: Closing) -> tuple[asyncio.Server, Upstream]:
-    server = await asyncio.start_server(closing.serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    return server, pool.open(UpstreamSettings(base_url=f"http://127.0.0.1:{port}"))
+@asynccontextmanager
+async def raw_server(pool: UpstreamPool, closing: Closing) -> AsyncIterator[Upstream]:
+    async with raw(closing.serve) as server:
+        yield pool.open(UpstreamSettings(base_url=f"http://127.0.0.1:{server.port}"))
 
 
 async def test_a_kept_connection_found_closed_is_replaced_once(pool: UpstreamPool) -> None:
     closing = Closing(answers=1)
-    server, upstream = await raw_server(pool, closing)
-    async with server:
+    async with raw_server(pool, closing) as upstream:
         for _ in range(2):
             assert (
                 await upstream.request(ctx(), "POST", "x", headers={"content-type": "text/plain"})
@@ -361,8 +360,7 @@ async def test_a_kept_connection_found_closed_is_replaced_once(pool: UpstreamPoo
 
 async def test_a_new_connection_that_closes_is_not_tried_again(pool: UpstreamPool) -> None:
     closing = Closing(answers=0)
-    server, upstream = await raw_server(pool, closing)
-    async with server:
+    async with raw_server(pool, closing) as upstream:
         with pytest.raises(UpstreamBroken):
             await upstream.request(ctx(), "POST", "x")
         assert closing.requests == 1

@@ -3,23 +3,16 @@
 The server's replies are checked against the spec meanwhile (see tests/conftest.py).
 """
 
-import asyncio
-import inspect
 import json
-import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-import httpx
 import openai
 import pytest
 
+from e2e.kit import CHAT, EMBED, SHORT, Check, holds, text
+
 pytestmark = [pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(240)]
 
-CHAT, EMBED = "llama-cpp/smollm2-135m-instruct", "embeddings/all-minilm-l6-v2"
-ASK = [{"role": "user", "content": "What is the capital of France? Answer in one sentence."}]
-SHORT: dict[str, Any] = {"model": CHAT, "messages": ASK, "temperature": 0, "max_completion_tokens": 16}
 TOOL = {
     "type": "function",
     "function": {
@@ -38,66 +31,6 @@ SCHEMA = {
     "required": ["city"],
     "additionalProperties": False,
 }
-
-
-@dataclass(frozen=True)
-class Check:
-    """A call by its dotted name, and what is to be true of its answer or of the error that it raises.
-
-    The client checks what comes against its own types, but for answers of which OpenAI's own do not fit them:
-    vectors as base64, for which it asks by itself, pieces of a completion before the one with the reason why
-    it ended, and messages of a stored request that are none of a model's (`spec/deviations.yaml`).
-
-    `before` asks the server for what the call is about, and gives further arguments. `pages` are read to
-    their end.
-    """
-
-    name: str
-    call: str
-    arguments: dict[str, Any]
-    holds: Callable[[Any], bool]
-    error: type[Exception] | None = None
-    strict: bool = True
-    before: Callable[[str], dict[str, Any]] | None = None
-    pages: bool = False
-
-
-def kept(url: str) -> dict[str, Any]:
-    """A conversation that has been stored."""
-    answered = {"role": "assistant", "content": "It is Paris."}
-    again = {"role": "user", "content": [{"type": "text", "text": "Say it again."}]}
-    body = {**SHORT, "messages": [*ASK, answered, again], "max_completion_tokens": 4, "store": True}
-    made = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=120).raise_for_status()
-    return {"completion_id": made.json()["id"]}
-
-
-def kept_with(url: str, *topics: str) -> dict[str, Any]:
-    """The metadata of stored completions that no other check has, one for each topic."""
-    ours = {"check": uuid.uuid4().hex}
-    for topic in topics:
-        body = {**SHORT, "max_completion_tokens": 4, "store": True, "metadata": {**ours, "topic": topic}}
-        httpx.post(f"{url}/v1/chat/completions", json=body, timeout=120).raise_for_status()
-    return {"metadata": ours}
-
-
-def registered(url: str) -> dict[str, Any]:
-    """A further name of the chat model."""
-    body = {
-        "model_id": f"llama-cpp/{uuid.uuid4().hex}",
-        "provider_id": "llama-cpp",
-        "provider_model_id": CHAT.partition("/")[2],
-    }
-    return {"model": httpx.post(f"{url}/v1/models", json=body, timeout=60).raise_for_status().json()["id"]}
-
-
-def only_the_role_is_wrong(error: Any) -> bool:
-    """Whether nothing but the role of messages that a user wrote goes against the client's own types."""
-    faults = [(*fault["loc"][-1:], fault["type"], fault["input"]) for fault in error.__cause__.errors()]
-    return error.status_code == 200 and faults == [("role", "literal_error", "user")] * 2
-
-
-def text(reply: Any) -> str:
-    return reply.choices[0].message.content or ""
 
 
 def pieces(chunks: list[Any]) -> str:
@@ -283,152 +216,13 @@ CHECKS = [
         },
         lambda reply: "city" in json.loads(text(reply)),
     ),
-    Check(
-        "stored completions, by what was noted of them",
-        "chat.completions.list",
-        {"model": CHAT},
-        lambda page: (
-            [one.metadata["topic"] for one in page.data] == ["a", "b"]
-            and [one.object for one in page.data] == ["chat.completion"] * 2
-            and not page.has_more
-        ),
-        before=lambda url: kept_with(url, "a", "b"),
-    ),
-    Check(
-        "stored completions, page by page from the newest on",
-        "chat.completions.list",
-        {"limit": 1, "order": "desc"},
-        lambda all_: [one.metadata["topic"] for one in all_] == ["c", "b", "a"],
-        before=lambda url: kept_with(url, "a", "b", "c"),
-        pages=True,
-    ),
-    Check(
-        "a stored completion",
-        "chat.completions.retrieve",
-        {},
-        lambda reply: reply.object == "chat.completion" and reply.model == CHAT and bool(text(reply)),
-        before=kept,
-    ),
-    Check(
-        "other notes on a stored completion",
-        "chat.completions.update",
-        {"metadata": {"topic": "spain"}},
-        lambda reply: reply.metadata == {"topic": "spain"} and bool(text(reply)),
-        before=kept,
-    ),
-    Check(
-        "a stored completion goes",
-        "chat.completions.delete",
-        {},
-        lambda gone: gone.deleted is True and gone.object == "chat.completion.deleted",
-        before=kept,
-    ),
-    Check(
-        "messages of a stored request",
-        "chat.completions.messages.list",
-        {"limit": 2},
-        lambda all_: (
-            [(one.role, one.content) for one in all_]
-            == [("user", ASK[0]["content"]), ("assistant", "It is Paris."), ("user", None)]
-            and all_[2].content_parts[0].text == "Say it again."
-            and [one.id.rpartition("-")[2] for one in all_] == ["0", "1", "2"]
-        ),
-        before=kept,
-        pages=True,
-        strict=False,
-    ),
-    Check(
-        "messages of which only the role goes against the client's types",
-        "chat.completions.messages.list",
-        {},
-        only_the_role_is_wrong,
-        openai.APIResponseValidationError,
-        before=kept,
-    ),
-    Check(
-        "a model's message of a stored request fits them",
-        "chat.completions.messages.list",
-        {"limit": 1},
-        lambda page: [one.content for one in page.data] == ["It is Paris."] and page.has_more,
-        before=lambda url: (found := kept(url)) and {**found, "after": found["completion_id"] + "-0"},
-    ),
-    Check(
-        "a stored completion that there is not",
-        "chat.completions.retrieve",
-        {"completion_id": "chatcmpl-none"},
-        lambda error: (error.status_code, error.code) == (404, "chat_completion_not_found"),
-        openai.NotFoundError,
-    ),
-    Check(
-        "a model goes",
-        "models.delete",
-        {},
-        lambda gone: gone.deleted is True and gone.object == "model" and gone.id.startswith("llama-cpp/"),
-        before=registered,
-    ),
-    Check(
-        "a model that is not the caller's to remove",
-        "models.delete",
-        {"model": CHAT},
-        lambda error: (error.status_code, error.code) == (409, "model_conflict"),
-        openai.ConflictError,
-    ),
-    Check(
-        "a call from a page of another site",
-        "chat.completions.create",
-        {**SHORT, "extra_headers": {"origin": "https://elsewhere.example"}},
-        lambda error: (error.status_code, error.code) == (403, "permission_denied"),
-        openai.PermissionDeniedError,
-    ),
 ]
-
-
-async def outcome(check: Check, url: str, *, asynchronous: bool) -> Any:
-    """The answer, the chunks of a stream, or the error."""
-    settings: dict[str, Any] = {
-        "base_url": url + "/v1",
-        "api_key": "none",
-        "max_retries": 0,
-        "timeout": 120,
-        "_strict_response_validation": check.strict,
-    }
-    client: Any = openai.AsyncOpenAI(**settings) if asynchronous else openai.OpenAI(**settings)
-    found = client
-    for step in check.call.split("."):
-        found = getattr(found, step)
-
-    arguments = dict(check.arguments)
-    if check.before is not None:
-        arguments |= await asyncio.to_thread(check.before, url)
-    many = check.pages or arguments.get("stream")
-
-    def work() -> Any:
-        reply = found(**arguments)
-        return list(reply) if many else reply
-
-    try:
-        if not asynchronous:
-            return await asyncio.to_thread(work)
-        reply = found(**arguments)
-        if check.pages:
-            return [one async for one in reply]
-        reply = await reply if inspect.isawaitable(reply) else reply
-        return [one async for one in reply] if many else reply
-    except openai.OpenAIError as error:
-        return error
-    finally:
-        await client.close() if asynchronous else client.close()
 
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
 async def test_the_official_client(check: Check, url: str, asynchronous: bool) -> None:
-    found = await outcome(check, url, asynchronous=asynchronous)
-    if check.error is None:
-        assert not isinstance(found, Exception), found
-    else:
-        assert isinstance(found, check.error), found
-    assert check.holds(found), found
+    await holds(check, url, asynchronous=asynchronous)
 
 
 def test_streaming_response_helper(url: str) -> None:

@@ -1,5 +1,6 @@
 """Storage for providers under test."""
 
+import atexit
 import tempfile
 from pathlib import Path
 from uuid import uuid4
@@ -14,6 +15,7 @@ def no_storage() -> KVStore:
 
 
 _FILES = tempfile.TemporaryDirectory(prefix="specstack-tests-")
+atexit.register(_FILES.cleanup)
 
 
 def fresh_file() -> str:

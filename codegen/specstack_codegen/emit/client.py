@@ -32,6 +32,7 @@ _EXPORTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("._core.pages", ("AsyncPage", "AsyncPaginator", "Page")),
     ("._core.streams", ("AsyncStream", "Stream")),
     ("._core.values", ("NOT_GIVEN", "FileTypes", "NotGiven")),
+    ("specstack_wire", ("MISSING", "given", "is_given")),
     ("._core.websocket", ("Connection",)),
 )
 _IMPORTS: tuple[tuple[str, tuple[str, ...]], ...] = (

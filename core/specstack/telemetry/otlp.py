@@ -5,7 +5,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -22,8 +23,8 @@ from opentelemetry.sdk.metrics.export import (
     Sum,
 )
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
@@ -42,13 +43,29 @@ class TraceSender:
     def __init__(self, about: Mapping[str, str], endpoint: str | None, sample_ratio: float | None) -> None:
         sampler = None if sample_ratio is None else ParentBased(TraceIdRatioBased(sample_ratio))
         self.provider = TracerProvider(sampler, Resource.create(dict(about)), shutdown_on_exit=False)
-        exporter = OTLPSpanExporter(endpoint and f"{endpoint}/v1/traces")
-        self.provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._exporter = _SpanExporter(endpoint and f"{endpoint}/v1/traces")
+        self.provider.add_span_processor(BatchSpanProcessor(self._exporter))
 
     async def stop(self) -> None:
         """Send what there is, if the collector takes it in time."""
         if not await in_time(self.provider.shutdown, LAST_WORDS):
             _log.warning("the last traces were not sent within %g s", LAST_WORDS)
+            # Else it would try again, and tell so, after the server and its log are gone.
+            await in_time(self._exporter.shutdown, LAST_WORDS)
+
+
+class _SpanExporter(OTLPSpanExporter):
+    """Gives up at once when it is told to, and is silent from then on."""
+
+    _over = False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        return SpanExportResult.FAILURE if self._over else super().export(spans)
+
+    def shutdown(self) -> None:
+        if not self._over:
+            self._over = True
+            super().shutdown()
 
 
 class MetricSender:
@@ -101,7 +118,7 @@ async def in_time(work: Callable[[], object], seconds: float) -> bool:
         try:
             work()
         finally:
-            if not loop.is_closed():
+            with suppress(RuntimeError):  # the loop was not waited for
                 loop.call_soon_threadsafe(done.set)
 
     threading.Thread(target=run, name="specstack-telemetry", daemon=True).start()

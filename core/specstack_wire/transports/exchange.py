@@ -74,11 +74,13 @@ class Exchanger:
         target = f"{request.method} {request.url.path}"
         pieces = self._calls.stream(target, told, lambda: self._live(request, send), secrets=secrets)
         try:
-            head = await anext(pieces)
+            head = await anext(pieces, None)
         except RecordingMissing as error:
             return _missed(error)
         except UpstreamError as error:
             raise self._own(error) from error
+        if head is None:
+            raise self._own(UpstreamBroken("the recording of it is empty"))
         return head["status"], dict(head["headers"]), Pieces(self._body(pieces), pieces)
 
     async def _live(self, request: Any, send: Sender) -> AsyncGenerator[Json]:

@@ -76,6 +76,8 @@ class Raw:
         finally:
             self.ended += 1
             writer.close()
+            with contextlib.suppress(OSError, asyncio.CancelledError):
+                await writer.wait_closed()
 
 
 @asynccontextmanager
@@ -83,13 +85,24 @@ async def raw(
     *scripts: Script, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
 ) -> AsyncIterator[Raw]:
     found = Raw(list(scripts))
-    server = await asyncio.start_server(found.serve, host, 0, ssl=tls)
+    talks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: Reader, writer: Writer) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        talks.add(task)
+        await found.serve(reader, writer)
+
+    server = await asyncio.start_server(serve, host, 0, ssl=tls)
     found.port = server.sockets[0].getsockname()[1]
     try:
         yield found
     finally:
         server.close()
-        server.close_clients() if hasattr(server, "close_clients") else None
+        # A script may still wait for more, or sleep: its connection is to be closed before the loop is.
+        for talk in talks:
+            talk.cancel()
+        await asyncio.wait(talks, timeout=5) if talks else None
 
 
 @asynccontextmanager

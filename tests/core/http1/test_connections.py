@@ -335,7 +335,11 @@ async def test_encrypted_calls_through_a_proxy(certificate: Path) -> None:
                     target.write(data)
                 target.close()
 
-            await asyncio.gather(passing(it.reader, writer), passing(reader, it.writer))
+            try:
+                await asyncio.gather(passing(it.reader, writer), passing(reader, it.writer))
+            finally:
+                writer.close()
+                await writer.wait_closed()
 
         async with raw(tunnel) as proxy:
             pool = UpstreamPool()

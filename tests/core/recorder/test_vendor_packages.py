@@ -179,6 +179,17 @@ async def test_nobody_listens(kind: tuple[Any, bool], tmp_path: Path) -> None:
     assert (read(path).answer.failure or {})["error"] == "UpstreamUnreachable"
 
 
+async def test_a_recording_without_a_head_is_an_error(tmp_path: Path, far: LoopbackUpstream) -> None:
+    async with client((httpx2, True), "record", tmp_path, far.base_url) as recording:
+        await recording.ask(chat)
+    (path,) = files(tmp_path)
+    path.write_text(re.sub(r'"pieces": \[.*\]', '"pieces": []', path.read_text(), flags=re.S))
+    async with client((httpx2, True), "replay", tmp_path, GONE) as replayed:
+        with pytest.raises(openai.APIConnectionError) as failed:
+            await replayed.ask(chat)
+    assert "is empty" in str(failed.value.__cause__)
+
+
 async def test_pieces_of_a_stream_are_kept_with_their_times(
     kind: tuple[Any, bool], tmp_path: Path, far: LoopbackUpstream
 ) -> None:

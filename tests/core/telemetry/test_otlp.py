@@ -3,6 +3,7 @@
 import json
 import logging
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -231,10 +232,16 @@ def test_the_standard_variables(
 
 @pytest.mark.parametrize("fault", ["refuses", "hangs", "fails"])
 def test_a_collector_out_of_order_costs_nobody_anything(
-    upstream: LoopbackUpstream, collector: Collector, fault: str, caplog: pytest.LogCaptureFixture
+    upstream: LoopbackUpstream,
+    collector: Collector,
+    fault: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Calls are as quick and the server stops in time, whatever happens to what was measured."""
     collector.status = 503
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "5")
+    before = set(threading.enumerate())
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = {
             "refuses": f"http://127.0.0.1:{free_port()}",
@@ -251,7 +258,14 @@ def test_a_collector_out_of_order_costs_nobody_anything(
                 assert client.post(PATH, json=chat()).status_code == 200
                 slowest = max(slowest, time.monotonic() - began)
             began = time.monotonic()
-    stopped = time.monotonic() - began
+        stopped = time.monotonic() - began
+        # None of its threads goes on trying, and telling so, once what was under way has failed.
+        left = {
+            one for one in threading.enumerate() if "telemetry" in one.name or "Otel" in one.name
+        } - before
+        for thread in left:
+            thread.join(20)
+        assert not any(thread.is_alive() for thread in left)
     assert slowest < 3
     assert stopped < 12, "three seconds each for metrics, their exporter and traces, and uvicorn's own"
 
