@@ -65,7 +65,7 @@ SCENARIOS = (
     Scenario("health", "/health", 16),
     Scenario("models", "/models", 16),
     Scenario("chat", "/chat/completions", 16, chat),
-    Scenario("chat, one at a time", "/chat/completions", 1, chat),
+    Scenario("chat one at a time", "/chat/completions", 1, chat),
     Scenario("embeddings", "/embeddings", 16, embeddings),
     Scenario("chat stream", "/chat/completions", 32, lambda target: chat(target, stream=True), "event"),
 )
@@ -170,6 +170,34 @@ def check(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return told
 
 
+def chosen(only: str, checking: bool) -> list[Scenario]:
+    """The scenarios that names with commas between them stand for; without any, all of the run or check.
+
+    Raises ValueError for a name that there is not, and in a check for one without a baseline.
+    """
+    wanted = [name.strip() for name in only.split(",") if name.strip()]
+    known = CHECKED if checking else tuple(one.name for one in SCENARIOS)
+    unknown = [name for name in wanted if name not in known]
+    if unknown or (only and not wanted):
+        what = "checked scenario" if checking else "scenario"
+        raise ValueError(
+            f"there is no {what} {' or '.join(map(repr, unknown or [only]))}; there are: {', '.join(known)}"
+        )
+    return [one for one in SCENARIOS if one.name in (wanted or known)]
+
+
+def above(kind: type[int] | type[float]) -> Callable[[str], float]:
+    """Reads a number above 0."""
+
+    def number(text: str) -> float:
+        found = kind(text)
+        if not 0 < found < float("inf"):
+            raise argparse.ArgumentTypeError(f"must be more than 0, not {text}")
+        return found
+
+    return number
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(
@@ -179,17 +207,21 @@ def main() -> None:
     parser.add_argument(
         "--save-baseline", action="store_true", help="write the ratios to bench/baseline.json"
     )
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0, help="length of one run")
-    parser.add_argument("--only", default="", help="scenarios, separated by commas")
+    parser.add_argument("--rounds", type=above(int), help="5, or 3 with --check")
+    parser.add_argument("--seconds", type=above(float), help="length of one run: 3, or 2 with --check")
+    names = ", ".join(one.name for one in SCENARIOS)
+    parser.add_argument("--only", default="", help=f"scenarios, separated by commas: {names}")
     parser.add_argument("--upstream-port", type=int, default=0, help="the model server's port")
     parser.add_argument("--target", action="append", default=[], type=servers.given, help="a running peer")
     args = parser.parse_args()
     if not sys.platform.startswith("linux"):
         sys.exit("bench: processor time is read from /proc, which only Linux has")
-    wanted = CHECKED if args.check else tuple(filter(None, args.only.split(",")))
-    scenarios = [one for one in SCENARIOS if not wanted or one.name in wanted]
-    rounds, seconds = (3, 2.0) if args.check else (args.rounds, args.seconds)
+    try:
+        scenarios = chosen(args.only, args.check)
+    except ValueError as error:
+        parser.error(str(error))
+    rounds = args.rounds or (3 if args.check else 5)
+    seconds = args.seconds or (2.0 if args.check else 3.0)
     targets: list[Target] = []
     behind: Target | None = None
     try:

@@ -32,18 +32,18 @@ EVENTS = upstream.EVENTS + 2
 BATCH = 2048
 
 CHAT = Scenario("chat", "/chat/completions", 16, run.chat)
-ALONE = Scenario("chat, one at a time", "/chat/completions", 1, run.chat)
+ALONE = Scenario("chat one at a time", "/chat/completions", 1, run.chat)
 STREAM = Scenario("chat stream", "/chat/completions", 32, lambda one: run.chat(one, stream=True), "event")
 MANY = Scenario("128 streams", "/chat/completions", 128, lambda one: run.chat(one, stream=True), "event")
 PACED = Scenario(
     "paced stream", "/chat/completions", 1, lambda one: run.chat(one, stream=True, pause_ms=1), "event"
 )
-FLOATS = Scenario("embeddings, floats", "/embeddings", 16, run.embeddings)
+FLOATS = Scenario("embeddings floats", "/embeddings", 16, run.embeddings)
 PACKED = Scenario(
-    "embeddings, base64", "/embeddings", 16, lambda one: {**run.embeddings(one), "encoding_format": "base64"}
+    "embeddings base64", "/embeddings", 16, lambda one: {**run.embeddings(one), "encoding_format": "base64"}
 )
 BATCHES = Scenario(
-    "2,048 embeddings", "/embeddings", 1, lambda one: {**run.embeddings(one), "input": ["some text"] * BATCH}
+    "2048 embeddings", "/embeddings", 1, lambda one: {**run.embeddings(one), "input": ["some text"] * BATCH}
 )
 MODELS = Scenario("models", "/models", 16)
 HEALTH = Scenario("health", "/health", 16)

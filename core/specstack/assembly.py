@@ -94,6 +94,8 @@ class Application:
         """Start providers, fill tables, mount routers, unless that is done. Raises StartupError."""
         if self._runtime is not None:
             return
+        logs.keep_secrets(self.config, self)
+        logs.guard_others()
         self._runtime = await Runtime.start(self.config, self.server, self._supplies())
         try:
             if self._auth is not None:

@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 from typing_extensions import TypeAliasType
 
 from specstack.config_values import Fault, place
-from specstack.positions import Map, Path, Seq, scalar
+from specstack.positions import Map, Path, Seq, line_of, placed, scalar
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -120,17 +120,17 @@ def _mend(root: Any, at: Path, dynamic: set[Path], error: ValidationError) -> bo
             del parent[str(key)]
             mended = True
         elif path in dynamic and isinstance(value, str):
-            parent[key] = _read(value)
+            parent[key] = _read(value, line_of(root, path))
             mended = mended or parent[key] != value
     return mended
 
 
-def _read(text: str) -> Any:
+def _read(text: str, line: int) -> Any:
     """The scalar, or the JSON list or mapping, that a text stands for."""
     if text[:1] in "[{":
         try:
-            return json.loads(text)
-        except ValueError:
+            return placed(json.loads(text), line)
+        except (ValueError, RecursionError):
             return text
     return scalar(text)
 

@@ -35,8 +35,9 @@ class Substituted:
     faults: list[Fault] = field(default_factory=list[Fault])
 
     def with_variable(self, fault: Fault) -> Fault:
-        """The fault, with the variables that its value came from."""
-        expansion = self.expansions.get(fault.path)
+        """The fault, with the variables that its value, or what holds it, came from."""
+        above = (fault.path[:depth] for depth in range(len(fault.path), 0, -1))
+        expansion = next((self.expansions[path] for path in above if path in self.expansions), None)
         if expansion is None or not expansion.given:
             return fault
         source = f"the value comes from {variables(expansion.given)}"

@@ -8,8 +8,9 @@ from pydantic import BaseModel
 
 from specstack.config import RunConfig
 from specstack.config_values import Substituted
-from specstack.masking import MASK, is_secret, masked
+from specstack.masking import hidden, masked
 from specstack.positions import Map, Path, Seq, line_of
+from specstack.secret_shapes import names_secret
 from specstack.yaml_text import yaml_scalar
 
 _COLUMN = 44
@@ -84,16 +85,17 @@ class _View:
 
     def _written(self, path: Path) -> Path | None:
         """The path at which the file says something of this value; None when it does not."""
-        if path in self._values.expansions:
-            return path
+        for depth in range(len(path), 0, -1):
+            # What a variable spelled as JSON has no places of its own below it.
+            if path[:depth] in self._values.expansions:
+                return path[:depth]
         node: Any = self._values.root
-        for depth, step in enumerate(path):
+        for step in path:
             inside = (isinstance(node, Map) and step in node) or (
                 isinstance(node, Seq) and isinstance(step, int) and step < len(node)
             )
             if not inside:
-                # What a variable spelled as JSON has no places of its own below it.
-                return path[:depth] if path[:depth] in self._values.expansions else None
+                return None
             node = cast(Any, node)[step]
         return path
 
@@ -102,4 +104,4 @@ def _items(value: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(value, BaseModel):
         fields = {info.alias or name: getattr(value, name) for name, info in type(value).model_fields.items()}
         return {**fields, **(value.model_extra or {})}
-    return {key: MASK if is_secret(key, one) else one for key, one in value.items()}
+    return {key: hidden(one) if names_secret(str(key)) else one for key, one in value.items()}

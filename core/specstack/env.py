@@ -75,6 +75,8 @@ def _reference(text: str, start: int, env: Mapping[str, str], seen: dict[str, bo
     variable = name.group()
     value = env.get(variable, "")
     seen[variable] = bool(value)
+    if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+        raise EnvError(f"environment variable {variable} is not UTF-8 text; set it to some", variable)
     rest = text[name.end() :]
     if rest.startswith("}"):
         if not value:

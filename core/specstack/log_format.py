@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from specstack.config_schema import close_to
@@ -12,6 +12,7 @@ from specstack.redaction import Redactor
 from specstack.underway import current_call
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+_OURS = "specstack"
 _LINE_BREAKS = str.maketrans({"\n": "\\n", "\r": "\\r"})
 
 
@@ -98,6 +99,38 @@ class JsonFormat(logging.Formatter):
         if record.stack_info:
             found["stack"] = record.stack_info
         return json.dumps(self._redactor.clean_all(found), ensure_ascii=False)
+
+
+class CleanRecords:
+    """Makes log records as `make` does, and takes secrets out of those of our loggers.
+
+    A record that has none stays as it is. Of one that has, the message is put together, and a traceback made
+    text, for its exception would repeat the secret to whoever formats it.
+    """
+
+    def __init__(self, redactor: Redactor, make: Callable[..., logging.LogRecord]) -> None:
+        self._redactor = redactor
+        self.make = make
+
+    def __call__(self, *args: Any, **more: Any) -> logging.LogRecord:
+        """One record."""
+        record = self.make(*args, **more)
+        if record.name.partition(".")[0] != _OURS:
+            return record
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError, KeyError):
+            # Whoever formats it reports the fault.
+            return record
+        clean = self._redactor.clean(message)
+        if clean != message:
+            record.msg, record.args = clean, ()
+        if record.exc_info and record.exc_info[0] is not None:
+            traceback = logging.Formatter().formatException(record.exc_info)
+            clean = self._redactor.clean(traceback)
+            if clean != traceback:
+                record.exc_info, record.exc_text = None, clean
+        return record
 
 
 def rfc3339(seconds: float) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from specstack.config import load_reference
 from specstack.config_schema import close_to
 from specstack.descriptors import GeneratedServer, LogCategory, TelemetrySpec
-from specstack.log_format import Categories, JsonFormat, TextFormat, unknown_category
+from specstack.log_format import Categories, CleanRecords, JsonFormat, TextFormat, unknown_category
 from specstack.redaction import Redactor, secrets_of
 from specstack.startup import StartupError
 
@@ -58,6 +58,10 @@ def set_up(settings: LogSettings, categories: Mapping[str, LogCategory] | None =
     else:
         handler.setFormatter(TextFormat(redactor, settings.processes))
     logging.getLogger().handlers[:] = [handler]
+    made = logging.getLogRecordFactory()
+    if isinstance(made, CleanRecords):
+        # Our own formats do it.
+        logging.setLogRecordFactory(made.make)
     for name, category in known.items():
         ours = settings.levels.get(name) or _later(settings.level, category.default)
         theirs = settings.levels.get(name) or _later(settings.level, "warning")
@@ -74,8 +78,20 @@ def set_up_for(config: "RunConfig", server: GeneratedServer, env: Mapping[str, s
     settings = config.stack.logging
     processes = config.stack.server.workers > 1
     wanted = LogSettings(settings.level, settings.format, settings.categories or {}, processes)
-    redactor.know(secrets_of(config.stack, *(one.config for one in config.providers)))
+    keep_secrets(config)
     set_up(from_environment(wanted, os.environ if env is None else env, categories), categories)
+
+
+def keep_secrets(config: "RunConfig", owner: object | None = None) -> None:
+    """Blot the secrets of a run config out of log and errors: while `owner` lives, or for good."""
+    redactor.know(secrets_of(config.stack, *(one.config for one in config.providers)), owner)
+
+
+def guard_others() -> None:
+    """Where the log is not ours but our host's, take secrets out of our records before anybody has them."""
+    made = logging.getLogRecordFactory()
+    if _style is None and not isinstance(made, CleanRecords):
+        logging.setLogRecordFactory(CleanRecords(redactor, made))
 
 
 def style() -> Style | None:

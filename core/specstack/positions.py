@@ -49,6 +49,11 @@ class YamlError(ValueError):
 
 Path = tuple[str | int, ...]
 
+DEPTH = 100
+"""How deep mappings and lists may be nested in each other."""
+MOST = 200_000
+"""Values that a document may come to, those behind aliases counted each time."""
+
 
 def load(text: str) -> Any:
     """Parse one YAML document into Map, Seq and scalars. Raises YamlError."""
@@ -83,11 +88,32 @@ def line_of(root: Any, path: Path) -> int:
     return line
 
 
+def placed(value: Any, line: int, depth: int = 0) -> Any:
+    """JSON's mappings and lists as ours, all of it in one line. Raises RecursionError below `DEPTH`."""
+    if depth > DEPTH:
+        raise RecursionError
+    if isinstance(value, dict):
+        found = Map(line)
+        for key, one in cast("dict[str, Any]", value).items():
+            found.put(key, placed(one, line, depth + 1), line)
+        return found
+    if isinstance(value, list):
+        items = Seq(line)
+        for one in cast("list[Any]", value):
+            items.add(placed(one, line, depth + 1), line)
+        return items
+    return value
+
+
 def scalar(text: str) -> Any:
     """What ``text`` would be as a plain YAML scalar: int, float, bool, None or the string itself."""
     for tag, pattern, _ in _RULES:
         if pattern.match(text):
-            return _CONVERT[tag](text)
+            try:
+                return _CONVERT[tag](text)
+            except ValueError:
+                # Python reads no number of thousands of digits.
+                return text
     return text
 
 
@@ -122,11 +148,23 @@ def _resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
 
 class _Loader(yaml.CSafeLoader):
     yaml_implicit_resolvers = _resolvers()
+    left = MOST
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merge what `<<` names. Each key stays once, so that merges of merges do not multiply."""
+        super().flatten_mapping(node)
+        node.value = list({str(key.value): (key, child) for key, child in node.value}.values())
 
 
 def _value(loader: _Loader, node: yaml.Node, above: tuple[yaml.Node, ...]) -> Any:
     if any(node is outer for outer in above):
         raise YamlError("an alias refers to the mapping or list that holds it", node.start_mark.line + 1)
+    loader.left -= 1
+    if loader.left < 0:
+        message = f"with its aliases it comes to more than {MOST} values; write less, or use fewer aliases"
+        raise YamlError(message, node.start_mark.line + 1)
+    if len(above) > DEPTH:
+        raise YamlError("it is nested too deeply", node.start_mark.line + 1)
     above = (*above, node)
     if isinstance(node, yaml.MappingNode):
         return _mapping(loader, node, above)
@@ -142,7 +180,7 @@ def _value(loader: _Loader, node: yaml.Node, above: tuple[yaml.Node, ...]) -> An
     try:
         return convert(cast(str, node.value))
     except ValueError:
-        raise YamlError(f"'{node.value}' is no {tag}", node.start_mark.line + 1) from None
+        raise YamlError(f"'{str(node.value)[:40]}' is no {tag}", node.start_mark.line + 1) from None
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode, above: tuple[yaml.Node, ...]) -> Map:

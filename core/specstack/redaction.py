@@ -7,12 +7,12 @@ whose texts and tracebacks quote what they like.
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
-from urllib.parse import unquote, urlsplit
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, SecretStr
 
 from specstack.masking import MASK, is_secret
-from specstack.secret_shapes import SHORTEST, blotted
+from specstack.secret_shapes import SHORTEST, blotted, names_secret, secrets_of_url
 from specstack.underway import current_call
 
 _SPLIT = re.compile(r"[\s,]+")
@@ -22,18 +22,26 @@ class Redactor:
     """Knows the secrets of the run config; those of the call under way it asks for."""
 
     def __init__(self) -> None:
+        self._of: WeakKeyDictionary[object, frozenset[str]] = WeakKeyDictionary()
         self._known: re.Pattern[str] | None = None
 
-    def know(self, secrets: Iterable[str]) -> None:
-        """Blot these out from now on, in place of what was known before. Short ones are let pass."""
-        long = sorted({one for one in secrets if len(one) >= SHORTEST}, key=len, reverse=True)
+    def know(self, secrets: Iterable[str], owner: object | None = None) -> None:
+        """Blot these out from now on, in place of what `owner` had given before. Short ones are let pass.
+
+        They are known as long as the owner lives; without one, for good.
+        """
+        self._of[self if owner is None else owner] = frozenset(one for one in secrets if len(one) >= SHORTEST)
+        long = sorted({one for some in self._of.values() for one in some}, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, long))) if long else None
 
-    def clean(self, text: str) -> str:
-        """The text with `********` in place of each secret."""
+    def clean(self, text: str, *, prose: bool = False) -> str:
+        """The text with `********` in place of each secret.
+
+        In `prose`, what we write for people, "api_key: is missing" names a key and holds none.
+        """
         if self._known is not None:
             text = self._known.sub(MASK, text)
-        text = blotted(text, MASK)
+        text = blotted(text, MASK, prose=prose)
         call = current_call()
         if call is not None and call.provider_data:
             for one in _texts(call.provider_data):
@@ -54,7 +62,7 @@ class Redactor:
 
 
 def secrets_of(*parts: BaseModel) -> Iterator[str]:
-    """Every secret in configuration classes: what is marked as one, and the passwords in URLs."""
+    """Every secret in configuration classes: what is marked or named as one, and what stands in URLs."""
     for part in parts:
         for value in part.__dict__.values():
             yield from _secrets(value)
@@ -66,30 +74,19 @@ def _secrets(value: Any) -> Iterator[str]:
         yield text
         # A list of keys, or a URL with a password, is a secret in its parts as well.
         yield from _SPLIT.split(text)
-        yield from _userinfo(text)
+        yield from secrets_of_url(text)
     elif isinstance(value, BaseModel):
         yield from secrets_of(value)
     elif isinstance(value, Mapping):
         for key, one in cast("Mapping[Any, Any]", value).items():
-            if is_secret(key, one):
-                yield str(one)
+            if names_secret(str(key)):
+                yield from _texts(one)
             yield from _secrets(one)
     elif isinstance(value, list | tuple):
         for one in cast("Iterable[Any]", value):
             yield from _secrets(one)
     elif isinstance(value, str):
-        yield from _userinfo(value)
-
-
-def _userinfo(text: str) -> Iterator[str]:
-    if "://" not in text:
-        return
-    try:
-        parts = urlsplit(text)
-        password = parts.password or parts.username or ""
-    except ValueError:
-        return
-    yield from (password, unquote(password))
+        yield from secrets_of_url(value)
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -101,3 +98,5 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for one in cast("list[Any]", value):
             yield from _texts(one)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield str(value)

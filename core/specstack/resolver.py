@@ -13,6 +13,7 @@ from specstack.config import ConfiguredProvider, load_reference
 from specstack.conformance import faults_of
 from specstack.descriptors import ApiEntry, ProviderSpec
 from specstack.foreign import is_failure
+from specstack.logs import redactor
 from specstack.order import describe
 from specstack.startup import StartupError
 from specstack.upstream import UpstreamPool
@@ -189,7 +190,8 @@ def _missing(one: ConfiguredProvider, error: ImportError) -> StartupError:
     package = (error.name or "").partition(".")[0]
     ours = spec.module.partition(".")[0]
     if package == ours or not package:
-        return StartupError(f"{one.where}: {describe(one)} cannot be imported: {error}")
+        reason = redactor.clean(str(error), prose=True)
+        return StartupError(f"{one.where}: {describe(one)} cannot be imported: {reason}")
     if spec.extra:
         needs = f"needs the extra \"{spec.extra}\": pip install 'specstack[{spec.extra}]'"
     else:
@@ -199,9 +201,9 @@ def _missing(one: ConfiguredProvider, error: ImportError) -> StartupError:
 
 def _failed(one: ConfiguredProvider, what: str, error: BaseException) -> StartupError:
     if isinstance(error, StartupError):
-        return error
+        return StartupError(*(redactor.clean(line, prose=True) for line in error.lines))
     _log.debug("%s failed to %s", describe(one), what, exc_info=error)
-    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = redactor.clean(" ".join(str(error).split()), prose=True) or type(error).__name__
     if not isinstance(error, ApiError | OSError | ValueError | RuntimeError):
         reason = f"{type(error).__name__}: {reason}"
     return StartupError(f"{one.where}: {describe(one)} did not {what}: {reason}")

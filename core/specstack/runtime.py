@@ -12,13 +12,14 @@ from specstack.core_services import make_service
 from specstack.descriptors import ApiEntry, GeneratedServer, Operation
 from specstack.foreign import is_failure
 from specstack.order import apis_behind, start_order, table_spec
+from specstack.rehearsal import enter_configured
 from specstack.resolver import Running, Supplies, start, stop
 from specstack.routing import Member, RoutingTable
 from specstack.startup import StartupError
 from specstack.storage.registry import DistributionRegistry
 from specstack.storage.stores import Storage
 from specstack.telemetry.setup import Telemetry
-from specstack_wire import ApiError, Clock, Health, Ids, RequestContext, StorageUnavailable
+from specstack_wire import ApiError, Clock, Health, Ids, StorageUnavailable
 
 HEALTH_LIMIT = 5.0
 """Seconds that a provider may take to say how it is."""
@@ -234,15 +235,7 @@ class Runtime:
 
     def _register_configured(self) -> None:
         """Enter the run config's resources. Raises StartupError with every one that does not fit."""
-        ctx = RequestContext(request_id="run-config")
-        lines: list[str] = []
-        for name in self.server.tables:
-            table = self.table(name)
-            for where, item in self.config.registered.get(table.resource.plural, ()):
-                try:
-                    table.add(ctx, table.registration(item), source="config")
-                except ApiError as error:
-                    lines.append(f"{where}: {error.message}")
+        lines = list(enter_configured(self.config, {name: self.table(name) for name in self.server.tables}))
         if lines:
             raise StartupError(*lines)
 

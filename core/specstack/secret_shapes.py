@@ -7,6 +7,8 @@ is the same as once.
 
 import base64
 import re
+from collections.abc import Iterator
+from urllib.parse import unquote, unquote_plus
 
 SHORTEST = 8
 """Characters of a known secret for which texts are searched; shorter ones are too often ordinary words."""
@@ -48,25 +50,28 @@ _BEARER = re.compile(
     r"(\bbearer\s+)(?=[A-Za-z~/-]*(?:[0-9_+=]|\.[A-Za-z0-9])|\S{24})[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE
 )
 _BASIC = re.compile(r"(\bbasic\s+)([A-Za-z0-9+/_-]{4,}={0,2})", re.IGNORECASE)
-# A name alone may be a token, but for that of hosts of repositories; a password may hold an `@`.
+# A name alone may be a token, but for that of hosts of repositories; a password may hold an `@`, and a `/`
+# that somebody forgot to escape. What looks like a port is one.
 _USERINFO = re.compile(
-    r"""(://)(?!git@)(?:[^/\s:@?#"'<>]*:(?!\d{1,5}[/?#])[^/\s"'<>]*|[^/\s:@?#"'<>]+)(?=@)"""
+    r"""(://)(?!git@)(?:[^/\s:@?#"'<>\[]*:(?!\d{1,5}[/?#])[^\s"'<>]{0,1000}|[^/\s:@?#"'<>]+)(?=@)"""
 )
 # Some servers take their key in the query of a path. Tokens of pages are places in a list.
 _QUERY = re.compile(
     r"(?<=[?&])(?!page|next|continuation)"
-    r"((?:[\w.-]*[_.-])?(?:api_?key|key|token|secret|password|sig(?:nature)?)=)[^&#\s\"']+",
+    r"((?:[\w.-]*[_.-])?(?:api_?key|key|token|secret|password|passwd|sig(?:nature)?)=)[^&#\s\"']+",
     re.IGNORECASE,
 )
 
 _NAMES = (
-    r"(?:authorization|api[_-]?key|(?:access|auth|id|refresh|session)[_-]?token|password|passwd|secret"
-    r"|(?:secret[_-]?access|secret|private|signing|subscription)[_-]?key)"
+    r"(?:authorization|api[_-]?key|(?:access|auth|id|refresh|session)[_-]?token|password|passwd"
+    r"|passphrase|secret|(?:secret[_-]?access|secret|private|signing|subscription)[_-]?key)"
 )
-_HINTS = ("authorization", "key", "token", "passw", "secret", "cookie")
+_HINTS = ("authorization", "key", "token", "pass", "secret", "cookie")
 """One of these is in each of the names, so that most texts are passed over quickly."""
 _WHOLE_NAME = re.compile(
-    rf"(?:^|[_-]|(?<=[a-z0-9])(?=[A-Z]))(?i:token|credentials?|{_NAMES})$"  # after a hump of camelCase too
+    # After a hump of camelCase too.
+    rf"(?:^|[_-]|(?<=[a-z0-9])(?=[A-Z]))"
+    rf"(?i:token|credentials?|{_NAMES}|api[_-]?keys|passwords|secrets)$"
 )
 # Data: the value goes to the quote that ends it, in texts of JSON inside of JSON too.
 _QUOTED = re.compile(
@@ -119,6 +124,25 @@ def names_secret(name: str) -> bool:
 def without_userinfo(text: str, mask: str) -> str:
     """The text with `mask` in place of the credentials in URLs."""
     return _USERINFO.sub(rf"\1{mask}", text) if "://" in text and "@" in text else text
+
+
+def has_credentials(url: str) -> bool:
+    """Whether a URL has a user or password, escaped or not."""
+    return _USERINFO.search(url) is not None
+
+
+def secrets_of_url(text: str) -> Iterator[str]:
+    """The credentials in a URL: what stands there, what it means, and its form in a header's `Basic`."""
+    if "://" not in text:
+        return
+    found = _USERINFO.search(text)
+    if found is not None:
+        user, _, password = text[found.end(1) : found.end()].partition(":")
+        yield from (password or user, unquote(password or user))
+        yield base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+    for match in _QUERY.finditer(text):
+        value = match[0].removeprefix(match[1])
+        yield from (value, unquote_plus(value))
 
 
 def _is_pair(encoded: str) -> bool:

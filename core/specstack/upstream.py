@@ -13,6 +13,7 @@ from specstack import __version__
 from specstack.http1 import Broken, Connection, ConnectTimeout, Origin, RequestHead, Target, Unreachable
 from specstack.http1.coding import Inflater
 from specstack.http1.request import basic, host_of
+from specstack.url_check import url_fault
 from specstack_wire import (
     RequestContext,
     Upstream,
@@ -86,10 +87,9 @@ class _Client:
     """One upstream; `max_connections` bounds its calls under way, streams included."""
 
     def __init__(self, pool: UpstreamPool, settings: UpstreamSettings) -> None:
-        _check(settings)
+        tls = check_settings(settings)
         parts = urlsplit(settings.base_url)
         proxy = urlsplit(settings.proxy) if settings.proxy else None
-        tls = _trusting(settings.verify_tls)
         target = Target(parts, tls, proxy, settings.connect_timeout)
         self.origin = Origin(target, settings.max_connections)
         self._pool = pool
@@ -253,17 +253,20 @@ class _Reading:
         self._client.origin.leave()
 
 
-def _check(settings: UpstreamSettings) -> None:
-    """Raises ValueError for a URL or header that no call could be made with. Names no header's value."""
+def check_settings(settings: UpstreamSettings) -> Callable[[], ssl.SSLContext]:
+    """Whom calls by these settings trust.
+
+    Raises ValueError for a URL, header or certificates that no call could be made with. Names no secret.
+    """
     for name, url, example in (
         ("base_url", settings.base_url, "http://localhost:11434/v1"),
         ("proxy", settings.proxy or None, "http://localhost:3128"),
     ):
         if url is None:
             continue
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
-            raise ValueError(f"{name} must be a whole URL such as {example}")
+        why = url_fault(url, example)
+        if why is not None:
+            raise ValueError(f"{name} {why}")
     for name, value in settings.headers.items():
         if not _HEADER_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no name of a header")
@@ -273,6 +276,7 @@ def _check(settings: UpstreamSettings) -> None:
             raise ValueError(
                 f"the header {name!r} has a control character in its value, such as a line break"
             )
+    return _trusting(settings.verify_tls)
 
 
 def _trusting(verify: bool | str) -> Callable[[], ssl.SSLContext]:

@@ -95,6 +95,48 @@ def test_a_regression_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     ]
 
 
+def test_scenarios_are_chosen_by_name() -> None:
+    assert [one.name for one in run.chosen("", True)] == list(run.CHECKED)
+    assert run.chosen("", False) == list(run.SCENARIOS)
+    for one in run.SCENARIOS:
+        assert run.chosen(one.name, False) == [one]
+    assert [one.name for one in run.chosen("chat stream, chat", True)] == ["chat", "chat stream"]
+    assert not [one.name for one in targets.SCENARIOS if "," in one.name]
+
+
+@pytest.mark.parametrize("options", [["--only", "chad"], ["--check", "--only", "health"], ["--rounds", "0"]])
+def test_a_run_of_nothing_is_an_error(options: list[str]) -> None:
+    results = sorted((one, one.stat().st_mtime_ns) for one in run.RESULTS.glob("*"))
+    done = subprocess.run(
+        [sys.executable, str(BENCH / "run.py"), *options], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2 and done.stdout == ""
+    assert "there are: " in done.stderr or "must be more than 0" in done.stderr
+    assert sorted((one, one.stat().st_mtime_ns) for one in run.RESULTS.glob("*")) == results
+
+
+def test_a_check_takes_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[list[str], int, float]] = []
+
+    class Enough(Exception):
+        pass
+
+    def interleaved(targets: object, scenarios: list[run.Scenario], rounds: int, seconds: float) -> None:
+        asked.append(([one.name for one in scenarios], rounds, seconds))
+        raise Enough
+
+    target = servers.Target("x", "http://127.0.0.1:1/v1")
+    monkeypatch.setattr(run, "interleaved", interleaved)
+    monkeypatch.setattr(servers, "upstream", lambda port: target)
+    monkeypatch.setattr(servers, "raw", lambda: target)
+    monkeypatch.setattr(servers, "specstack", lambda behind: target)
+    for options in (["--check"], ["--check", "--only", "chat", "--rounds", "7", "--seconds", "0.5"]):
+        monkeypatch.setattr(sys, "argv", ["run.py", *options])
+        with pytest.raises(Enough):
+            run.main()
+    assert asked == [(list(run.CHECKED), 3, 2.0), (["chat"], 7, 0.5)]
+
+
 def test_the_committed_baseline_has_what_is_checked() -> None:
     assert set(run.CHECKED) <= json.loads(run.BASELINE.read_text())["ratios"].keys()
     assert set(run.CHECKED) <= {one.name for one in run.SCENARIOS}

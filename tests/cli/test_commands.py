@@ -1,5 +1,6 @@
 """The commands, by typer's runner; those that need a server get a real one."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -324,3 +325,57 @@ def test_config_schema_describes_what_is_shipped() -> None:
     for one in shipped():
         assert list(validator.iter_errors(json.loads(json.dumps(load(one.path.read_text()))))) == []
     assert list(validator.iter_errors({"version": 2, "distro_name": "t", "providers": [], "x": 1}))
+
+
+REFUSED = """
+version: 2
+distro_name: t
+providers:
+  inference:
+    - {provider_id: up, provider_type: remote::openai-compatible, config: {base_url: %s}}
+registered_resources:
+  models:
+%s
+"""
+
+
+@pytest.mark.parametrize(
+    ("base_url", "models", "faults"),
+    [
+        ("http://h/v1", ["{model_id: a, provider_id: gone}"], [("models[0]", "gone")]),
+        (
+            "http://h/v1",
+            ["{model_id: a, provider_model_id: x, provider_id: up}", "{model_id: a, provider_id: up}"],
+            [("models[1]", "'a'")],
+        ),
+        (
+            "no-url-at-all",
+            ["{model_id: a, provider_id: gone}"],
+            [("inference[0]", "base_url must be"), ("models[0]", "gone")],
+        ),
+        ("'http://u:canary/x@h/v1'", ["{model_id: a}"], [("inference[0]", "percent-encode")]),
+    ],
+)
+def test_check_refuses_what_the_server_refuses(
+    tmp_path: Path, base_url: str, models: list[str], faults: list[tuple[str, str]]
+) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(REFUSED % (base_url, "\n".join(f"    - {one}" for one in models)))
+    result = run("config", "check", str(path))
+    lines = result.stderr.splitlines()
+    assert result.exit_code == 1 and len(lines) == len(faults)
+    assert all(where in line and why in line for line, (where, why) in zip(lines, faults, strict=True))
+    assert all(line.startswith(f"error: {path}:") for line in lines) and "canary" not in result.output
+    from specstack.assembly import build
+    from specstack.cli.loading import load_distribution
+
+    with pytest.raises(StartupError) as caught:
+        asyncio.run(build(load_distribution(str(path))).start())
+    assert {f"error: {line}" for line in caught.value.lines} <= set(lines), "the server says the same"
+
+
+def test_check_reads_the_files_of_tls(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("version: 2\ndistro_name: t\nproviders: {}\nserver: {tls: {certfile: /none.pem}}\n")
+    result = run("config", "check", str(path))
+    assert result.exit_code == 1 and "/none.pem: cannot be read" in result.stderr

@@ -470,6 +470,37 @@ def test_gallery(name: str) -> None:
     assert "s3cret" not in "\n".join(found)
 
 
+@pytest.mark.parametrize("digits", ["9" * 5000, "-" + "9" * 5000])
+def test_a_number_of_thousands_of_digits(digits: str) -> None:
+    [line] = faults(server_with("port: ${env.P}"), P=digits)
+    assert line == "5: server.port: must be an integer; the value comes from the variable P"
+    [line] = faults(server_with(f"port: {digits}"))
+    assert line.startswith("5: '") and "is no int" in line and len(line) < 120
+
+
+@pytest.mark.parametrize("value", ["[" * 100_000, "[" * 150 + "]" * 150, '{"a":' * 150 + "1" + "}" * 150])
+def test_deep_json_of_the_environment(value: str) -> None:
+    [line] = faults(HEAD + "providers: {}\nserver: ${env.P}\n", P=value)
+    assert line == "4: server: must be a mapping of keys to values; the value comes from the variable P"
+
+
+def test_the_environment_is_no_utf_8() -> None:
+    [line] = faults(compatible("base_url: http://h/v1", "api_key: ${env.K}"), K="a\udcff")
+    assert line == (
+        "9: providers.inference[0].config.api_key: environment variable K is not UTF-8 text; set it to some"
+    )
+
+
+def test_keys_of_json_of_the_environment_are_named() -> None:
+    found = faults(HEAD + "providers: {}\nserver: ${env.P}\n", P='{"port":99999,"nope":1}')
+    source = "; the value comes from the variable P"
+    assert found == [
+        f"4: server.nope: unknown key; there are: {found[0].partition('there are: ')[2]}",
+        f"4: server.port: must be at most 65535{source}",
+    ] and found[0].endswith(source)
+    assert read(HEAD + "providers: {}\nserver: ${env.P}\n", P='{"port":99}').stack.server.port == 99
+
+
 def test_two_providers_of_an_api_that_nothing_routes() -> None:
     apis = {**SERVER.apis, "inference": replace(SERVER.apis["inference"], routed_by=())}
     server = replace(SERVER, apis=apis)

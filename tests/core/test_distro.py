@@ -273,7 +273,20 @@ def test_the_code_of_an_image_is_a_server(tmp_path: Path) -> None:
     )
     assert done.stdout.endswith("nothing wrong; providers that are on: upstream\n"), done.stderr
     probe = next(line for line in (folder / "Containerfile").read_text().splitlines() if "CMD [" in line)
-    assert json.loads(probe.strip().removeprefix("CMD "))[2].startswith("import urllib.request; ")
+    command = json.loads(probe.strip().removeprefix("CMD "))
+    assert command == ["python", "-m", "specstack.probe", "/etc/specstack/config.yaml", "8321"]
+    asked = subprocess.run(
+        [sys.executable, *command[1:3], str(folder / "config.yaml"), "1"],
+        env={"PYTHONPATH": str(folder / "app")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (asked.returncode, asked.stderr) == (
+        1,
+        "port 1: ConnectionRefusedError: [Errno 111] Connection refused\n",
+    )
 
 
 def test_weights_are_part_of_the_image(tmp_path: Path) -> None:

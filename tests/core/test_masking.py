@@ -44,3 +44,33 @@ def test_an_empty_secret_is_shown_as_empty() -> None:
 )
 def test_lists_mappings_and_plain_values(value: Any, shown: Any) -> None:
     assert masked(value) == shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://u:canary/slash@127.0.0.1:1/v1",
+        "http://u:canary?x#y@127.0.0.1:1/v1",
+        "http://127.0.0.1:1/v1?api_key=canary",
+        "https://collector.example/v1?token=canary&x=1",
+        "postgresql://u:canary/slash@db/x",
+    ],
+)
+def test_credentials_anywhere_in_a_url_are_masked(url: str) -> None:
+    assert "canary" not in masked(url)
+    assert "slash" not in masked(url)
+    assert masked(url).startswith(url.partition("//")[0])
+
+
+@pytest.mark.parametrize("url", ["http://[::1]:8080/users/a@b", "http://host:8080/@scope/x?page=2"])
+def test_an_at_sign_behind_a_port_is_no_password(url: str) -> None:
+    assert masked(url) == url
+
+
+def test_under_the_name_of_a_secret_everything_is_one() -> None:
+    given = {"password": 12345678, "api_keys": ["canary", {"a": "canary"}], "secret": {"on": True, "x": None}}
+    assert masked(given) == {
+        "password": MASK,
+        "api_keys": [MASK, {"a": MASK}],
+        "secret": {"on": True, "x": None},
+    }

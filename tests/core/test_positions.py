@@ -58,3 +58,26 @@ def test_faults_have_a_line(text: str, line: int, message: str) -> None:
     with pytest.raises(YamlError) as caught:
         load(text)
     assert (caught.value.line, str(caught.value)) == (line, message)
+
+
+def laughs(line: str, join: str) -> str:
+    """A document in which each of many levels names the one before ten times."""
+    levels = [f"a0: &a0 {line}"]
+    for n in range(1, 12):
+        levels.append(f"a{n}: &a{n} {join.format(', '.join([f'*a{n - 1}'] * 10))}")
+    return "\n".join(levels)
+
+
+def test_aliases_may_not_multiply_without_end() -> None:
+    with pytest.raises(YamlError, match="comes to more than 200000 values"):
+        load(laughs("[x, x]", "[{}]"))
+
+
+def test_merges_of_merges_do_not_multiply() -> None:
+    assert load(laughs("{k: 1, l: 2}", "{{<<: [{}]}}"))["a11"] == {"k": 1, "l": 2}
+
+
+def test_nesting_has_an_end() -> None:
+    assert load("[" * 99 + "]" * 99)
+    with pytest.raises(YamlError, match="nested too deeply"):
+        load("[" * 150 + "]" * 150)

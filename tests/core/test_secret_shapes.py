@@ -107,7 +107,7 @@ def test_a_password_in_a_sentence_is_a_models_own_text_but_none_of_a_log() -> No
 
 @pytest.mark.parametrize(
     "name",
-    ["api_key", "apiKey", "x-api-key", "API-Key", "clientSecret", "aws_secret_access_key", "private_key"],
+    "api_key apiKey x-api-key API-Key clientSecret aws_secret_access_key secretKey passphrase".split(),
 )
 def test_names_of_secrets(name: str) -> None:
     assert masked({name: "canary"}) == {name: MASK}

@@ -1,5 +1,6 @@
 """Canaries in every place that holds a secret: none may sing in logs, errors, replies, start-up messages."""
 
+import base64
 import json
 import re
 import subprocess
@@ -171,6 +172,29 @@ def test_an_upstream_that_repeats_its_key_is_not_repeated(
     assert any("Incorrect" in reply.text for reply in replies) == (place in ("401", "sse"))
 
 
+def test_a_password_of_a_url_is_not_repeated_in_the_form_in_which_it_was_sent(
+    tmp_path: Path, collector: Collector
+) -> None:
+    sent = base64.b64encode(f"user:{USERINFO}".encode()).decode()
+    path = tmp_path / "run.yaml"
+    with serving(telltale, lifespan="off") as url:
+        given = url.replace("://", f"://user:{USERINFO}@") + "/500"
+        plain = f"base_url: {given}\n        headers: {{x-secret: {HEADER}}}"
+        old = CONFIG[CONFIG.index("base_url") : CONFIG.index("    - provider_id: gone")].rstrip()
+        path.write_text(CONFIG.replace(old, plain))
+        server = Server(path, COLLECTOR=collector.url, **ENV).ready()
+        try:
+            body = {"model": "up/m", "messages": [{"role": "user", "content": "hi"}]}
+            reply = httpx.post(f"{server.url}/v1/chat/completions", json=body, headers=KEY, timeout=20)
+            server.stop()
+            assert server.process.stderr is not None
+            log = server.process.stderr.read()
+        finally:
+            server.end()
+    assert reply.status_code == 502 and "Basic" in reply.text, "the upstream repeats its headers"
+    assert sent not in reply.text + log and sings(reply.text + log) == []
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -182,6 +206,8 @@ def test_an_upstream_that_repeats_its_key_is_not_repeated(
         ("api_key: ${env.UPSTREAM_KEY}", f"api_kee: {TYPED}"),
         ("base_url: ${env.UP}", f"base_url: 'ftp://user:{TYPED}@h/v1'"),
         ("base_url: ${env.UP}", f"base_url: 'http://user:{TYPED}@h:x/v1'"),
+        ("base_url: ${env.UP}", f"base_url: 'http://user:{TYPED}/slash@127.0.0.1:1/v1'"),
+        ("base_url: ${env.UP}", f"base_url: 'http://user:{TYPED}?x@127.0.0.1:1/v1'"),
         ("${env.CALLERS}", "${env.CALLERS:=" + TYPED),
         ("port: 0", "port: 99999999"),
     ],

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from core.test_serving import Server
+from specstack import probe
 from specstack.tls import server_context
 from specstack_api.run_config import TlsConfig
 
@@ -184,10 +185,24 @@ def test_tls(tmp_path: Path, certificates: Path, settings: str) -> None:
         assert server.url.startswith("https://127.0.0.1:")
         url = server.url + "/v1/models"
         assert httpx.get(url, verify=caller(certificates)).status_code == 200
+        assert probed(tmp_path, server) is None
         with pytest.raises(httpx.ConnectError, match="certificate verify failed"):
             httpx.get(url)
         with pytest.raises(httpx.TransportError):
             httpx.get(url.replace("https", "http"))
+
+
+def probed(folder: Path, server: Server) -> str | None:
+    """What the health check of a container says of a server that `serving` has started."""
+    return probe.fault(folder / "run.yaml", int(server.url.rsplit(":", 1)[1]))
+
+
+def test_the_health_check_of_a_container(tmp_path: Path) -> None:
+    with serving(tmp_path, "") as server:
+        assert probed(tmp_path, server) is None
+        port = int(server.url.rsplit(":", 1)[1])
+    assert (probe.fault(tmp_path / "run.yaml", port) or "").startswith(f"port {port}: ConnectionRefused")
+    assert "No such file" in (probe.fault(tmp_path / "none.yaml", port) or "")
 
 
 def test_old_versions_of_tls_are_off(certificates: Path) -> None:
@@ -202,6 +217,7 @@ def test_client_certificates(tmp_path: Path, certificates: Path) -> None:
     with serving(tmp_path, f"  host: 0.0.0.0\n  tls: {{{tls}}}\n") as server:
         url = server.url.replace("0.0.0.0", "127.0.0.1") + "/v1/models"
         assert httpx.get(url, verify=caller(certificates, "client")).status_code == 200
+        assert probed(tmp_path, server) is None
         for name in ("", "stranger"):
             with pytest.raises(httpx.TransportError):
                 httpx.get(url, verify=caller(certificates, name))

@@ -118,7 +118,7 @@ def test_the_tables_name_types_and_settings_that_there_are() -> None:
         for rule in types.values():
             if rule.type is not None:
                 own = set(load_reference(registry[api, rule.type].config).model_fields)
-                assert {*rule.defaults, *(one.to for one in rule.settings.values())} <= own
+                assert {*rule.defaults, *(one.to for one in rule.settings.values() if one.to)} <= own
 
 
 # -- single cases --------------------------------------------------------------------------
@@ -373,3 +373,61 @@ def test_the_store_of_version_1_stood_by_itself() -> None:
 def test_our_own_store_stays_as_it_is() -> None:
     text = STORE + "    inference: {backend: b}\n"
     assert store_of(text)["stores"]["inference"] == {"backend": "b"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("${env.OLLAMA_URL:http://localhost:11434}", "${env.OLLAMA_URL:=http://localhost:11434}"),
+        ("${env.A:}", "${env.A:=}"),
+        ("${env.A:__disabled__}", "${env.A:=}"),
+        ("${env.A:=b}/${env.C:+d}", "${env.A:=b}/${env.C:+d}"),
+    ],
+)
+def test_defaults_of_early_versions(old: str, new: str) -> None:
+    assert translated(old).text == new
+
+
+@pytest.mark.parametrize(
+    ("type_", "config", "url"),
+    [
+        ("groq", "url: https://api.groq.com", "https://api.groq.com/openai/v1"),
+        ("groq", "url: https://api.groq.com/openai/v1", "https://api.groq.com/openai/v1"),
+        ("groq", "base_url: https://g.example/x", "https://g.example/x"),
+        (
+            "nvidia",
+            "url: https://integrate.api.nvidia.com, append_api_version: True",
+            "https://integrate.api.nvidia.com/v1",
+        ),
+        ("nvidia", "url: https://n.example", "https://n.example/v1"),
+        ("nvidia", "url: https://n.example/own, append_api_version: False", "https://n.example/own"),
+        (
+            "nvidia",
+            "url: https://n.example, append_api_version: '${env.NVIDIA_APPEND_API_VERSION:=False}'",
+            "https://n.example",
+        ),
+        (
+            "nvidia",
+            "url: '${env.N:=https://n.example}', append_api_version: '${env.V:=True}'",
+            "${env.N:=https://n.example}/v1",
+        ),
+        ("databricks", "url: https://d.example", "https://d.example/serving-endpoints"),
+        ("fireworks", "url: https://api.fireworks.ai/inference", "https://api.fireworks.ai/inference/v1"),
+        ("passthrough", "url: http://p.example", "http://p.example/v1"),
+        ("together", "url: https://api.together.xyz/v1", "https://api.together.xyz/v1"),
+        ("llama-openai-compat", "openai_compat_api_base: https://l.example/v1", "https://l.example/v1"),
+    ],
+)
+def test_addresses_of_models_are_whole(type_: str, config: str, url: str) -> None:
+    provider = f"{{provider_id: a, provider_type: 'remote::{type_}', config: {{{config}}}}}"
+    made = load(upgrade(f"{HEAD}providers: {{inference: [{provider}]}}\n", "r.yaml", SERVER).text)
+    assert made["providers"]["inference"][0]["config"]["base_url"] == url
+
+
+def test_a_default_goes_into_a_url_as_urls_have_it() -> None:
+    backend = "{type: kv_postgres, host: h, user: u, password: '${env.POSTGRES_PASSWORD:=llama/st@ck}'}"
+    made = load(
+        upgrade(f"{HEAD}providers: {{}}\nstorage: {{backends: {{b: {backend}}}}}\n", "r.yaml", SERVER).text
+    )
+    url = made["storage"]["backends"]["b"]["url"]
+    assert url == "postgresql://u:${env.POSTGRES_PASSWORD:=llama%2Fst%40ck}@h"

@@ -27,6 +27,8 @@ config = typer.Typer(
 def check(config: Config = "starter") -> None:
     """Read a run config as the server would, and say everything that is wrong.
 
+    No provider is started and nobody is called.
+
     Examples:
 
     \b
@@ -34,12 +36,16 @@ def check(config: Config = "starter") -> None:
       OLLAMA_URL=http://localhost:11434/v1 specstack config check starter
     """
     from specstack.cli.loading import load_distribution
+    from specstack.rehearsal import start_faults
     from specstack.startup import StartupError
 
     try:
         read = load_distribution(config)
     except StartupError as error:
         fail(*error.lines)
+    faults = start_faults(read)
+    if faults:
+        fail(*faults)
     ids = ", ".join(one.provider_id for one in read.providers) or "none"
     typer.echo(f"{read.file}: nothing wrong; providers that are on: {ids}")
 

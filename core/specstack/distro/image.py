@@ -60,7 +60,7 @@ def write_image(build: Build, folder: Path) -> Written:
 
 def containerfile(name: str, base: str, weights: list[str]) -> str:
     """Two stages: packages are installed in one, and only what came of it goes into the other."""
-    probe = f"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{PORT}/v1/health', timeout=4)"
+    probe = ["python", "-m", "specstack.probe", "/etc/specstack/config.yaml", str(PORT)]
     pull = f"RUN python -m specstack models pull {' '.join(weights)}\n" if weights else ""
     return f"""\
 {_FIRST} for the distribution {name}. Build it in this folder:
@@ -92,7 +92,7 @@ RUN mkdir -m 700 data
 VOLUME /home/specstack/data
 {pull}EXPOSE {PORT}
 HEALTHCHECK --interval=30s --timeout=5s --start-period=120s --retries=3 \\
-    CMD ["python", "-c", {json.dumps(probe)}]
+    CMD {json.dumps(probe)}
 ENTRYPOINT ["python", "-m", "specstack", "serve", "/etc/specstack/config.yaml"]
 CMD ["--host", "0.0.0.0", "--port", "{PORT}"]
 """

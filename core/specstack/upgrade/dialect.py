@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 
 _START = "${env."
-_THEIRS = re.compile(r"\$\{env\.([A-Z0-9_]+)(?::([=+])([^}]*))?\}")
+_THEIRS = re.compile(r"\$\{env\.([A-Z0-9_]+)(?::([=+]?)([^}]*))?\}")
 _OFF = "__disabled__"
 
 
@@ -19,6 +19,7 @@ class Text:
 def translated(text: str) -> Text:
     """`text` with references that mean here what they meant there.
 
+    Early versions put a default behind `:` alone.
     There, an unknown form was literal text, `$$` no escape, and `__disabled__` the word for nothing.
     """
     result = Text("")
@@ -33,7 +34,11 @@ def translated(text: str) -> Text:
             continue
         if result.text.endswith("$"):
             result.notes.append("`$$` was no escape; here the reference behind it is literal text")
-        result.text += match.group().replace(f":={_OFF}}}", ":=}")
+        reference = match.group()
+        if match[2] == "":
+            reference = f"${{env.{match[1]}:={match[3]}}}"
+            result.notes.append("the default behind `:` was written as it is here, behind `:=`")
+        result.text += reference.replace(f":={_OFF}}}", ":=}")
         at = match.end()
     result.text += text[at:]
     return result

@@ -15,13 +15,14 @@ FILE = "mapping.yaml"
 class Rule:
     """Where something goes (`to`), or why it goes nowhere (`reason`).
 
-    `ending` is put after a text. `values` says what values are called here; others cannot be carried. What
-    `differs` is not carried to a place of its name.
+    `ending` is put after a text, unless the setting `switch` beside it is false. `values` says what values
+    are called here; others cannot be carried. What `differs` is not carried to a place of its name.
     """
 
     to: str | None = None
     reason: str | None = None
     ending: str = ""
+    switch: str = ""
     values: Mapping[str, str] | None = None
     differs: bool = False
 

@@ -1,6 +1,7 @@
 """Providers of the old file: their types, ids and settings in our terms."""
 
 import re
+from dataclasses import replace
 from typing import Any, cast
 
 from specstack.descriptors import GeneratedServer, ProviderSpec
@@ -15,6 +16,8 @@ from specstack.upgrade.report import Report
 
 _NO_ID_CHARS = re.compile(r"[^A-Za-z0-9_.-]+")
 _SWITCH = re.compile(r"\$\{env\.[A-Z0-9_]+:\+([^}]*)\}")
+_DEFAULTED = re.compile(r"\$\{env\.[A-Z0-9_]+:=([^}]*)\}")
+_FALSE = ("false", "0", "no", "off")
 _OFF = ("", "__disabled__")
 
 
@@ -129,7 +132,7 @@ class Providers:
                 for old, one in self._tables.settings.items()
                 if one.to is None or (shapes.has(model, one.to) and not shapes.has(model, old))
             }
-            rules = {**fitting, **rule.settings}
+            rules = {**fitting, **{old: _switched(one, node) for old, one in rule.settings.items()}}
             Carrier(self._root, rules, self._report).mapping(node, path, config, model)
         for key, value in rule.defaults.items():
             if key not in config:
@@ -140,6 +143,14 @@ class Providers:
             self._lost(path[:-1], f"{spec.provider_type} cannot be without {' and '.join(absent)}")
             return None
         return config
+
+
+def _switched(rule: Rule, node: Map) -> Rule:
+    """The rule, without its ending where the file says so. A variable counts by its default."""
+    if not rule.switch:
+        return rule
+    said = _DEFAULTED.sub(r"\1", translated(str(node.get(rule.switch))).text)
+    return replace(rule, ending="") if said.strip().lower() in _FALSE else rule
 
 
 def meant(provider_id: str) -> str:

@@ -9,6 +9,7 @@ from specstack.positions import Map
 from specstack.upgrade.report import Report
 
 _REFERENCE = re.compile(r"(\$\{env\.[^}]*\})")
+_OPERAND = re.compile(r"(\$\{env\.[A-Z0-9_]+:[=+]?)([^}]*)\}")
 _PARTS = ("host", "port", "db", "user", "password", "ssl_mode", "ca_cert_path")
 _SCHEMES = {
     "kv_postgres": "postgresql",
@@ -72,9 +73,12 @@ def _place(parts: Mapping[str, str]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """The text as part of a URL; references stay as they are."""
+    """The text as part of a URL; of references what they say themselves, such as a default."""
     return "".join(
-        part if part.startswith("${env.") else quote(part, safe="") for part in _REFERENCE.split(text)
+        _OPERAND.sub(lambda match: f"{match[1]}{quote(match[2], safe='')}}}", part)
+        if part.startswith("${env.")
+        else quote(part, safe="")
+        for part in _REFERENCE.split(text)
     )
 
 

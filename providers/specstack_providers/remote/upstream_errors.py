@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
+from urllib.parse import unquote, urlsplit
 
 from specstack_api.errors import UPSTREAM
 from specstack_wire import ApiError, UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnreachable
@@ -67,6 +69,19 @@ def _class_of(status: int) -> type[ApiError]:
         if key in UPSTREAM:
             return UPSTREAM[key]
     return UPSTREAM["broken"]
+
+
+def of_url(url: str | None) -> tuple[str, ...]:
+    """The secrets in a URL's user and password: as they stand, as they are meant, and as they are sent."""
+    try:
+        parts = urlsplit(url or "")
+        user, password = parts.username or "", parts.password or ""
+    except ValueError:
+        return ()
+    if not (user or password):
+        return ()
+    sent = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+    return (password or user, unquote(password or user), sent)
 
 
 def told(body: bytes) -> tuple[str, str | None]:

@@ -31,7 +31,7 @@ from specstack_api.protocols.inference import Inference
 from specstack_api.provider_config.inference.remote_openai_compatible import RemoteOpenaiCompatibleConfig
 from specstack_providers.remote.inference import reranking
 from specstack_providers.remote.inference.discovery import entries, model_type
-from specstack_providers.remote.upstream_errors import UpstreamErrors
+from specstack_providers.remote.upstream_errors import UpstreamErrors, of_url
 from specstack_wire import (
     ApiError,
     Deps,
@@ -108,7 +108,8 @@ class OpenAICompatible(Inference):
         extra = {name: value.get_secret_value() for name, value in (config.headers or {}).items()}
         self._has_key = bool(key)
         self._headers = _bearer(key)
-        self._errors = UpstreamErrors(deps.provider_id, [key, *extra.values()])
+        urls = (*of_url(config.base_url), *of_url(config.proxy))
+        self._errors = UpstreamErrors(deps.provider_id, [key, *extra.values(), *urls])
         self._settings = _upstream_settings(config, extra)
         self._upstream = deps.upstream(self._settings)
 
