@@ -9,6 +9,7 @@ _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _STRING = re.compile(rb'\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
 _MANY = 16
 _SHORT = 256
+_LARGE = 2500
 # As numbers: `in` takes a fraction of the time for one byte than for bytes, which it tries as a number first.
 _BACKSLASH, _LF, _CR = b"\\\n\r"
 
@@ -104,10 +105,13 @@ def find_string(raw: bytes, field: str) -> tuple[int, int] | None:
 
 def _only(raw: bytes, quoted_key: bytes) -> tuple[int, int] | None:
     """The value's place in the usual case: the key occurs once, even as a text, and the value is plain."""
-    # From the end: the interpreter's other search takes four times as long on a large body.
-    start = raw.rfind(quoted_key)
+    # The interpreter searches large data forwards in another way, four times slower than backwards.
+    large = len(raw) >= _LARGE
+    start = raw.rfind(quoted_key) if large else raw.find(quoted_key)
     end = start + len(quoted_key)
-    if start < 1 or raw[start - 1] == _BACKSLASH or raw.rfind(quoted_key, 0, start) >= 0:
+    if start < 1 or raw[start - 1] == _BACKSLASH:
+        return None
+    if (raw.rfind(quoted_key, 0, start) if large else raw.find(quoted_key, end)) >= 0:
         return None
     begin = raw.find(b'"', end)
     if begin < 0 or raw[end:begin].strip() != b":" or not _is_top_level(raw, start):

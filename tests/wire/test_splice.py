@@ -135,3 +135,27 @@ def test_a_key_behind_long_lists_is_found_from_the_end() -> None:
     assert spliced is not None and json.loads(spliced) == {**json.loads(raw), "model": "new"}
     inner = '{"data":[' + "1," * 500 + '{"model":"a"}]}'
     assert splice_string(inner.encode(), "model", "new") is None
+
+
+@pytest.mark.parametrize("size", [0, 5000])
+@pytest.mark.parametrize(
+    ("more", "changed"),
+    [
+        ('"model": "a"', '"model": "b"'),
+        ('"inner": {"model": "x"}, "model": "a"', '"inner": {"model": "x"}, "model": "b"'),
+        ('"model": "a", "inner": [{"model": "x"}]', '"model": "b", "inner": [{"model": "x"}]'),
+        (
+            '"text": "a \\"model\\": \\"x\\" {[", "model": "a"',
+            '"text": "a \\"model\\": \\"x\\" {[", "model": "b"',
+        ),
+        ('"inner": {"model": "x"}', None),
+        ('"model": "a", "model": "c"', None),
+    ],
+)
+def test_short_and_long_objects_alike(size: int, more: str, changed: str | None) -> None:
+    rows = '"rows": [{"n": [' + ", ".join(["0.5"] * size) + "]}, {}]"
+    for form in ("{%s, %s}", "{%s, %s, %s}"):
+        parts = (rows, more) if form.count("%s") == 2 else (rows, more, '"end": {"a": [1]}')
+        raw = (form % parts).encode()
+        expected = None if changed is None else (form % (parts[0], changed, *parts[2:])).encode()
+        assert splice_string(raw, "model", "b") == expected

@@ -20,17 +20,6 @@ _common: tuple[object, bytes] = (None, b"")
 class Cycle(RequestResponseCycle):
     """One request and its reply."""
 
-    access_log = False
-    disconnected = False
-    more_body = True
-    response_started = False
-    response_complete = False
-    chunked_encoding: bool | None = None
-    expected_content_length = 0
-    received = b""
-    task: "asyncio.Task[None] | None" = None
-    _head = b""
-
     def __init__(
         self, protocol: HttpToolsProtocol, scope: Any, keep_alive: bool, expect_100_continue: bool
     ) -> None:
@@ -41,8 +30,17 @@ class Cycle(RequestResponseCycle):
         self.logger = protocol.logger
         self.message_event: Any = Bell()
         self.on_response = protocol.on_response_complete
+        self.disconnected = False
         self.keep_alive = keep_alive
         self.waiting_for_100_continue = expect_100_continue
+        self.received = b""
+        self.more_body = True
+        self.response_started = False
+        self.response_complete = False
+        self.chunked_encoding = None
+        self.expected_content_length = 0
+        self.task: asyncio.Task[None] | None = None
+        self._head = b""
 
     async def run_asgi(self, app: ASGI3Application) -> None:
         try:
@@ -177,8 +175,11 @@ class Cycle(RequestResponseCycle):
 class Bell:
     """An event that mostly has happened before anybody waits for it: it makes its machinery only then."""
 
-    rung = False
-    _real: asyncio.Event | None = None
+    __slots__ = ("_real", "rung")
+
+    def __init__(self) -> None:
+        self.rung = False
+        self._real: asyncio.Event | None = None
 
     def set(self) -> None:
         if self._real is None:
