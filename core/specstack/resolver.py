@@ -121,7 +121,7 @@ async def start(
         kv=kv,
         calls=supplies.calls(one.provider_id),
     )
-    provider = await _step(one, "create", create(one.config, deps), limit)
+    provider = await _step(one, "create", lambda: create(one.config, deps), limit)
     protocol = load_reference(entry.protocol or "")
     faults = faults_of(provider, one.spec, protocol)
     if faults:
@@ -129,7 +129,7 @@ async def start(
             *(f"{one.where}: {describe(one)}: {fault} [{one.spec.module}]" for fault in faults)
         )
     try:
-        await _step(one, "start", provider.start(), limit)
+        await _step(one, "start", provider.start, limit)
     except StartupError:
         await stop(Running(one, provider))
         raise
@@ -169,10 +169,10 @@ def _creator(one: ConfiguredProvider) -> Callable[..., Awaitable[Any]]:
     return create
 
 
-async def _step(one: ConfiguredProvider, what: str, waiting: Awaitable[T], limit: float) -> T:
+async def _step(one: ConfiguredProvider, what: str, begin: Callable[[], Awaitable[T]], limit: float) -> T:
     try:
         async with asyncio.timeout(limit):
-            return await waiting
+            return await begin()
     except TimeoutError:
         message = f"{one.where}: {describe(one)} did not {what} within {limit:g} s"
         raise StartupError(message) from None

@@ -237,6 +237,19 @@ async def test_a_failure_is_one_line_and_stops_what_ran(error: BaseException, re
     assert ("stop one" in toy.Toy.log) == (when == "start")
 
 
+async def test_a_start_that_is_not_async() -> None:
+    class Plain(toy.Toy):
+        def start(self) -> Any:
+            raise OSError("no wheels")
+
+    async def plain(config: toy.Config, deps: Deps) -> Any:
+        return Plain(config, deps)
+
+    toy.module("toy_plain", plain)
+    found = await failure([toy.spec("alone", "a", module="toy_plain")], config({"alone": ["one a"]}))
+    assert found == "run.yaml:5: providers.alone[0]: provider 'one' (a) did not start: no wheels"
+
+
 async def test_a_provider_that_does_not_get_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     class Slow(toy.Toy):
         async def start(self) -> None:
