@@ -62,4 +62,4 @@ def test_a_config_nested_too_deeply(tmp_path: Path) -> None:
     path.write_text("version: 2\nproviders: " + "[" * 5000 + "]" * 5000)
     result = run("serve", str(path))
     assert result.exit_code == 1
-    assert result.output == f"error: {path}:1: it is nested too deeply; mend the YAML there\n"
+    assert result.output == f"error: {path}:2: it is nested too deeply; mend the YAML there\n"

@@ -9,7 +9,7 @@ import pytest
 
 from specstack import descriptors
 
-SOURCES = [path for path in Path(descriptors.__file__).parent.rglob("*.py") if path.name != "descriptors.py"]
+SOURCES = Path(descriptors.__file__).parent.rglob("*.py")
 CODE = "\n".join(path.read_text() for path in SOURCES)
 FOR_HOOKS = {"Operation.access", "Operation.public", "Access.action", "Access.resource"}
 """Read by whoever passes a hook that decides who may call what."""
