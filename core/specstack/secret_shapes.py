@@ -58,7 +58,8 @@ _USERINFO = re.compile(
 # Some servers take their key in the query of a path. Tokens of pages are places in a list.
 _QUERY = re.compile(
     r"(?<=[?&])(?!page|next|continuation)"
-    r"((?:[\w.-]*[_.-])?(?:api_?key|key|token|secret|password|passwd|sig(?:nature)?)=)[^&#\s\"']+",
+    r"((?:[\w.-]*[_.-]|access|auth|client|id|refresh|session|secret|subscription|x)?"
+    r"(?:api_?key|key|token|secret|password|passwd|sig(?:nature)?)=)[^&#\s\"']+",
     re.IGNORECASE,
 )
 
@@ -71,7 +72,7 @@ _HINTS = ("authorization", "key", "token", "pass", "secret", "cookie")
 _WHOLE_NAME = re.compile(
     # After a hump of camelCase too.
     rf"(?:^|[_-]|(?<=[a-z0-9])(?=[A-Z]))"
-    rf"(?i:token|credentials?|{_NAMES}|api[_-]?keys|passwords|secrets)$"
+    rf"(?i:token|credentials?|(?:set-)?cookie|{_NAMES}|api[_-]?keys|passwords|secrets)$"
 )
 # Data: the value goes to the quote that ends it, in texts of JSON inside of JSON too.
 _QUOTED = re.compile(

@@ -92,7 +92,9 @@ def show(
 
 @recordings.command()
 def prune(
-    hours: Annotated[float, typer.Option("--unused", min=0, help="Not used for so many hours.")] = 1.0,
+    hours: Annotated[
+        float, typer.Option("--unused", min=0, help="Not used for so many hours; 0 for all.")
+    ] = 1.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     folder: Folder = DEFAULT_FOLDER,
 ) -> None:
@@ -105,11 +107,21 @@ def prune(
       specstack recordings prune --unused 24
     """
     library = _library(folder)
-    gone = library.unused(time.time() - hours * 3600)
+    since = time.time() - hours * 3600
+    gone = library.unused(since)
+    if gone and hours and not library.in_use(since):
+        fail(
+            f"no test has used any recording of {folder} in the last {hours:g} hours, so all would go; "
+            "run the tests first, or name more hours with --unused"
+        )
     for path in gone:
         typer.echo(str(path))
-        if not dry_run:
+        if dry_run:
+            continue
+        try:
             library.remove(path)
+        except OSError as error:
+            fail(f"{path}: cannot be removed ({error.strerror})")
     library.close()
     typer.echo(f"{len(gone)} {'would be ' if dry_run else ''}removed")
 
@@ -154,6 +166,6 @@ def _told(answer: object) -> str:
 
 
 def _json(value: object) -> str:
-    import json
+    from specstack.recorder.exchange import text_of
 
-    return json.dumps(value, ensure_ascii=False)
+    return text_of(value)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
-from specstack.recorder.exchange import Json
+from specstack.recorder.exchange import Json, text_of
 
 
 def readable(content: bytes, *, as_json: bool = True) -> Json:
@@ -25,7 +25,7 @@ def readable(content: bytes, *, as_json: bool = True) -> Json:
 def bytes_of(kept: Json) -> bytes:
     """The bytes again; JSON without blanks."""
     if "json" in kept:
-        return json.dumps(kept["json"], ensure_ascii=False, separators=(",", ":")).encode()
+        return text_of(kept["json"], separators=(",", ":")).encode()
     if "base64" in kept:
         return base64.b64decode(kept["base64"])
     return cast(str, kept["text"]).encode()

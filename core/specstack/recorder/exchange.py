@@ -1,11 +1,14 @@
 """One recorded exchange: what was asked, what came back, and the file that says so."""
 
+import base64
 import hashlib
 import json
+import os
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 FORMAT = 1
 """The version of the file format. A file with another one is refused."""
@@ -72,7 +75,17 @@ def canonical(value: Json) -> Json:
 def digest_of(kind: Kind, target: str, request: Json) -> str:
     """The hash under which a request is found: 16 hexadecimal digits of the SHA-256 of its canonical form."""
     text = json.dumps([kind, target, canonical(request)], ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def text_of(value: Json, **options: Any) -> str:
+    """JSON as people read it; in ASCII where there is half a character, which no file can hold otherwise."""
+    text = json.dumps(value, ensure_ascii=False, **options)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, **options)
+    return text
 
 
 def write(path: Path, exchange: Exchange) -> None:
@@ -99,8 +112,9 @@ def write(path: Path, exchange: Exchange) -> None:
         "answer": told,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    # Other processes may write the same one at the same time.
+    new = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.new")
+    new.write_text(text_of(content, indent=1) + "\n", encoding="utf-8")
     new.replace(path)
 
 
@@ -118,21 +132,28 @@ def read(path: Path) -> Exchange:
     try:
         told = fields["answer"]
         pieces = told.get("pieces")
+        kind = cast("Kind", _text(fields, "kind"))
+        if kind not in get_args(Kind):
+            raise ValueError("kind")
+        if kind == "http":
+            whole = [told["body"]] if "body" in told else []
+            for content in (*whole, *(one["data"] for one in pieces or ())):
+                _content(content)
         return Exchange(
             provider=_text(fields, "provider"),
             test=_text(fields, "test"),
-            kind=cast("Kind", _text(fields, "kind")),
+            kind=kind,
             target=_text(fields, "target"),
             request=fields["request"],
             turn=int(fields["turn"]),
             digest=_text(fields, "digest"),
             answer=Answer(
-                head=_object(told, "head"),
+                head=_head(told),
                 body=told.get("body"),
                 pieces=None
                 if pieces is None
                 else tuple(Piece(float(one["at"]), one["data"]) for one in pieces),
-                failure=_object(told, "failure"),
+                failure=_failure(told),
             ),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -152,6 +173,30 @@ def _object(fields: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
     return cast("dict[str, Any] | None", found)
 
 
+def _head(answer: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    found = _object(answer, "head")
+    if found is not None and not (isinstance(found["status"], int) and isinstance(found["headers"], dict)):
+        raise TypeError("head")
+    return found
+
+
+def _failure(answer: Mapping[str, Any]) -> Mapping[str, str] | None:
+    found = _object(answer, "failure")
+    if found is not None:
+        _text(found, "error")
+        _text(found, "message")
+    return found
+
+
+def _content(kept: Any) -> None:
+    """Check a body of HTTP, or a piece of one."""
+    ((form, value),) = cast("dict[str, Any]", kept).items()
+    if form not in ("json", "text", "base64") or (form != "json" and not isinstance(value, str)):
+        raise TypeError(form)
+    if form == "base64":
+        base64.b64decode(value)
+
+
 def differences(one: Json, other: Json, at: str = "") -> Iterator[str]:
     """Where two requests differ, each as `path: this here, that there`."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
@@ -169,5 +214,5 @@ def differences(one: Json, other: Json, at: str = "") -> Iterator[str]:
 
 
 def _short(value: Json) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    text = text_of(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -11,6 +11,8 @@ from pathlib import Path
 from specstack.recorder.exchange import Exchange, RecordingDamaged, canonical, differences, read, write
 
 INDEX = ".index.sqlite"
+# Nothing is wrong with the index itself.
+_NOT_OURS = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PERM")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS recordings (
     path TEXT PRIMARY KEY, size INTEGER, modified INTEGER,
@@ -37,18 +39,22 @@ class Library:
         with self._lock:
             rows = self._opened().execute(
                 "SELECT path FROM recordings WHERE provider = ? AND digest = ?"
-                " ORDER BY test = ? DESC, turn = ? DESC, turn DESC, path LIMIT 1",
+                " ORDER BY test = ? DESC, turn = ? DESC, turn DESC, path",
                 (provider, digest, test, turn),
             )
-            row = rows.fetchone()
-            if row is not None:
-                self._used[row[0]] = time.time()
-        return None if row is None else read(self.folder / row[0])
+            # Files may have gone since.
+            name = next((name for (name,) in rows if (self.folder / name).exists()), None)
+            if name is not None:
+                self._used[name] = time.time()
+        if name is not None:
+            return read(self.folder / name)
+        # A damaged file is not in an index that was made after the damage.
+        damaged = self.folder / _plain(provider) / _plain(test) / _file_name(digest, turn)
+        return read(damaged) if damaged.exists() else None
 
     def keep(self, exchange: Exchange) -> Path:
         """Write a recording, in place of the one for the same request, test and turn."""
-        name = f"{exchange.digest}-{exchange.turn}.json" if exchange.turn > 1 else f"{exchange.digest}.json"
-        path = self.folder / place_of(exchange) / name
+        path = self.folder / place_of(exchange) / _file_name(exchange.digest, exchange.turn)
         write(path, exchange)
         with self._lock:
             self._enter(self._opened(), path)
@@ -58,6 +64,9 @@ class Library:
     def forget(self, provider: str, test: str) -> None:
         """Remove what a test has of a provider, before it is recorded anew."""
         for path in sorted((self.folder / _plain(provider) / _plain(test)).glob("*.json")):
+            with contextlib.suppress(RecordingDamaged):
+                if read(path).test != test:
+                    continue  # its name makes the same directory
             self.remove(path)
 
     def remove(self, path: Path) -> None:
@@ -102,6 +111,12 @@ class Library:
             )
             return [self.folder / path for (path,) in rows]
 
+    def in_use(self, since: float) -> bool:
+        """Whether any recording has been written or used after a time, in Unix seconds."""
+        with self._lock:
+            rows = self._opened().execute("SELECT 1 FROM recordings WHERE used >= ? LIMIT 1", (since,))
+            return rows.fetchone() is not None
+
     def close(self) -> None:
         """Note what was used, and close the index."""
         with self._lock:
@@ -120,17 +135,23 @@ class Library:
     def _opened(self) -> sqlite3.Connection:
         if self._index is not None:
             return self._index
-        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / INDEX
         try:
-            self._index = self._current(path)
-        except sqlite3.DatabaseError:
-            # It is made from the files, so a damaged one is no loss.
-            path.unlink(missing_ok=True)
-            self._index = self._current(path)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self._index = self._current(path)
+            except sqlite3.DatabaseError as error:
+                if error.sqlite_errorname.startswith(_NOT_OURS):
+                    raise
+                # It is made from the files, so a damaged one is no loss.
+                path.unlink(missing_ok=True)
+                self._index = self._current(path)
+        except (sqlite3.DatabaseError, OSError):
+            # Recordings can be replayed from where nothing can be written.
+            self._index = self._current(":memory:")
         return self._index
 
-    def _current(self, path: Path) -> sqlite3.Connection:
+    def _current(self, path: Path | str) -> sqlite3.Connection:
         """The index, after the files that are new, changed or gone have been entered."""
         index = sqlite3.connect(path, check_same_thread=False, timeout=30)
         index.executescript(_SCHEMA)
@@ -164,6 +185,10 @@ class Library:
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
+
+
+def _file_name(digest: str, turn: int) -> str:
+    return f"{digest}-{turn}.json" if turn > 1 else f"{digest}.json"
 
 
 def place_of(exchange: Exchange) -> Path:

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 import specstack_wire
-from specstack.recorder.exchange import Answer, Exchange, Json, Kind, Piece
+from specstack.recorder.exchange import Answer, Exchange, Json, Kind, Piece, RecordingDamaged
 from specstack.recorder.library import Library
 from specstack.recorder.modes import Mode
 from specstack.recorder.scrub import Scrubber
@@ -50,7 +50,7 @@ class Tape:
             provider=provider,
             test=self._test,
             kind=kind,
-            target=target,
+            target=self.scrubber.clean(target),
             request=self.scrubber.clean(request),
             answer=Answer(),
         )
@@ -62,7 +62,12 @@ class Tape:
         """The recorded answer; None when it is to be asked for. Raises RecordingMissing in a replay."""
         if self.mode == "record":
             return None
-        found = self.library.find(asked.provider, asked.test, asked.digest, turn)
+        try:
+            found = self.library.find(asked.provider, asked.test, asked.digest, turn)
+        except RecordingDamaged as error:
+            if self.mode == "replay":
+                raise RecordingMissing(f"{asked.provider} asks {asked.target}: {error}") from None
+            return None
         if found is not None:
             return found.answer
         if self.mode == "replay":

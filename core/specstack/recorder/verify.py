@@ -42,7 +42,8 @@ def faults(path: Path) -> Iterator[str]:
     if path.absolute().parts[-3:-1] != place.parts:
         yield f"it is of the provider {found.provider} and the test {found.test}; move it to {place}"
     answer, scrubber = found.answer, Scrubber()
-    if scrubber.clean(found.request) != found.request or scrubber.answer(answer) != answer:
+    asked = [found.target, found.request]
+    if scrubber.clean(asked) != asked or scrubber.answer(answer) != answer:
         yield "there is what looks like a secret in it; remove it, and change that secret"
     if any(later.at < earlier.at for earlier, later in pairwise(answer.pieces or ())):
         yield "its pieces are not in the order of their times; record it again"

@@ -177,7 +177,8 @@ def _readable(content: bytes, *, whole: bool = False) -> Json:
 
 def _bytes(piece: Json) -> bytes:
     if "json" in piece:
-        return json.dumps(piece["json"], ensure_ascii=False, separators=(",", ":")).encode()
+        # In ASCII, for there may be half a character in it.
+        return json.dumps(piece["json"], separators=(",", ":")).encode()
     return base64.b64decode(piece["base64"]) if "base64" in piece else piece["text"].encode()
 
 
