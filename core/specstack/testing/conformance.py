@@ -10,7 +10,7 @@ answer for what the provider asks.
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module, util
 from typing import Any, cast
@@ -25,6 +25,7 @@ from specstack.descriptors import GeneratedServer
 from specstack.distributions import find_distribution
 from specstack.inprocess import AsyncTransport
 from specstack.recorder.modes import mode_of
+from specstack.resolver import STOP_LIMIT, Running
 from specstack.startup import StartupError
 from specstack.testing.cases import Case
 from specstack_wire import RequestContext
@@ -87,12 +88,44 @@ class Server:
 
     app: Application
     client: httpx.AsyncClient
-    run: Callable[[Coroutine[Any, Any, Any]], Any]
+    runner: asyncio.Runner
     wanted: str | None
     recorder: Any
+    timeout: float
+
+    @classmethod
+    def of(cls, app: Application, runner: asyncio.Runner, config: pytest.Config, recorder: Any) -> "Server":
+        """The server, started and told what its providers have. Fails the test where it does not start."""
+        try:
+            runner.run(app.start())
+        except StartupError as error:
+            pytest.fail("\n".join(error.lines), pytrace=False)
+        runner.run(app.runtime.discover(_DISCOVERY_SECONDS))
+        client = httpx.AsyncClient(transport=AsyncTransport(app), base_url="http://localhost", timeout=600)
+        wanted: str | None = config.getoption("specstack_resource")
+        seconds = float(str(config.getoption("specstack_timeout")))
+        return cls(app, client, runner, wanted, recorder, seconds)
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """What comes of work on the server's event loop."""
+        return self.runner.run(work)
+
+    def running(self, provider: str) -> Running:
+        """A provider of the run config as it runs."""
+        return next(one for one in self.app.runtime.running if one.configured.provider_id == provider)
 
     def resource(self, provider: str, case: Case) -> str:
         """The id of a resource of the provider that the operation can use; skips if there is none."""
+        found = self.found(provider, case)
+        if found is not None:
+            return found
+        needs = "".join(f" with {name} {' or '.join(values)}" for name, values in case.requires.items())
+        pytest.skip(
+            f"the provider {provider} has no {case.resource}{needs}; name one with --specstack-resource"
+        )
+
+    def found(self, provider: str, case: Case) -> str | None:
+        """The same; "" for an operation that names no resource, None if there is none."""
         if case.resource is None:
             return ""
         table = self.app.runtime.table(case.resource)
@@ -100,10 +133,7 @@ class Server:
             fits = all(entry.attributes.get(name) in values for name, values in case.requires.items())
             if entry.provider_id == provider and fits and self.wanted in (None, entry.identifier):
                 return entry.identifier
-        needs = "".join(f" with {name} {' or '.join(values)}" for name, values in case.requires.items())
-        pytest.skip(
-            f"the provider {provider} has no {case.resource}{needs}; name one with --specstack-resource"
-        )
+        return None
 
     def ask(self, case: Case, resource: str, **fields: Any) -> httpx.Response:
         """The reply to the case's request."""
@@ -112,7 +142,13 @@ class Server:
     async def asking(self, case: Case, resource: str, **fields: Any) -> httpx.Response:
         """`ask`, for several at once."""
         method, path, options = request_of(case, resource, **fields)
-        return await self.client.request(method, path, **options)
+        try:
+            async with asyncio.timeout(self.timeout):
+                return await self.client.request(method, path, **options)
+        except TimeoutError:
+            pytest.fail(
+                f"{method} {path} has not come to its end within {self.timeout:g} s (--specstack-timeout)"
+            )
 
 
 def request_of(case: Case, resource: str, **fields: Any) -> tuple[str, str, dict[str, Any]]:
@@ -149,16 +185,9 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         recorder = request.getfixturevalue("recorder")
     app = build(run_config(request.config), recorder=recorder, validating=True)
     with asyncio.Runner() as runner:
-        try:
-            runner.run(app.start())
-        except StartupError as error:
-            pytest.fail("\n".join(error.lines), pytrace=False)
-        transport = AsyncTransport(app)
-        client = httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=600)
-        runner.run(app.runtime.discover(_DISCOVERY_SECONDS))
-        wanted: str | None = request.config.getoption("specstack_resource")
-        yield Server(app, client, runner.run, wanted, recorder)
-        runner.run(client.aclose())
+        found = Server.of(app, runner, request.config, recorder)
+        yield found
+        runner.run(found.client.aclose())
         runner.run(app.stop())
 
 
@@ -252,14 +281,59 @@ def test_several_at_once(server: Server, asked: Asked) -> None:
 
 def test_it_tells_how_it_is(server: Server, named: ConfiguredProvider) -> None:
     """Health comes within its time limit and is no error while the provider answers."""
-    running = [one for one in server.app.runtime.running if one.configured.provider_id == named.provider_id]
-    for _, health in server.run(server.app.runtime.health(running)):
+    for _, health in server.run(server.app.runtime.health([server.running(named.provider_id)])):
         assert health.status in ("ok", "unknown"), health.message
 
 
-def test_it_starts_again(server: Server, named: ConfiguredProvider) -> None:
-    """The provider can be started a second time in the same process, beside the first, and stopped."""
-    again = build(server.app.config, recorder=server.recorder)
-    server.run(again.start())
-    assert [one for one in again.runtime.running if one.configured.provider_id == named.provider_id]
-    server.run(again.stop())
+def test_it_tells_what_it_has(server: Server, named: ConfiguredProvider) -> None:
+    """A provider with the capability that lists its resources gives a list that the spec allows.
+
+    A server goes on without a list that fails, so this alone shows it.
+    """
+    provider = server.running(named.provider_id).provider
+
+    async def all_lists() -> None:
+        for name in server.app.runtime.server.apis[named.api].routed_by:
+            table = server.app.runtime.table(name)
+            if table.resource.discover in named.spec.capabilities:
+                async with asyncio.timeout(_DISCOVERY_SECONDS):
+                    await table.discover(RequestContext("conformance"), provider)
+
+    server.run(all_lists())
+
+
+def test_it_starts_again(server: Server, named: ConfiguredProvider, pytestconfig: pytest.Config) -> None:
+    """The provider can be started a second time in the same process, beside the first, and stopped.
+
+    The second one answers, and when it has stopped, within its time limit and without an error, the first
+    still does.
+    """
+    app = build(server.app.config, recorder=server.recorder, validating=True)
+    again = Server.of(app, server.runner, pytestconfig, server.recorder)
+    try:
+        _answers_something(again, named)
+    finally:
+        second = again.running(named.provider_id)
+        again.app.runtime.running.remove(second)  # the server would only log what goes wrong
+        server.run(_stop(second))
+        server.run(again.client.aclose())
+        server.run(app.stop())
+    _answers_something(server, named)
+
+
+def _answers_something(server: Server, named: ConfiguredProvider) -> None:
+    """Ask the first operation that the provider has a resource for, if there is one."""
+    for case in cases_of(named, server.app.config.server):
+        resource = server.found(named.provider_id, case)
+        if resource is not None:
+            reply = server.ask(case, resource, **({case.stream: False} if case.stream else {}))
+            assert reply.status_code == case.operation.reply.status, reply.text
+            return
+
+
+async def _stop(running: Running) -> None:
+    try:
+        async with asyncio.timeout(STOP_LIMIT):
+            await running.provider.stop()
+    except TimeoutError:
+        pytest.fail(f"{running.configured.provider_id} did not stop within {STOP_LIMIT:g} s")

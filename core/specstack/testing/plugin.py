@@ -39,6 +39,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--specstack-id", help="Only this provider of it.")
     group.addoption("--specstack-resource", help="The resource that the conformance kit asks for.")
+    group.addoption(
+        "--specstack-timeout",
+        type=float,
+        default=600.0,
+        help="Seconds that the conformance kit waits for an answer, streams to their end. Default is 600.",
+    )
     parser.addini("specstack_recordings", "The directory of the recordings.", default=str(DEFAULT_FOLDER))
 
 
