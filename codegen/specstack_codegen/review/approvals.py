@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import difflib
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +12,8 @@ from typing import Any
 
 from specstack_codegen.review.errors import ReviewError
 from specstack_codegen.review.findings import Agreed, Finding, Place, Subject
-from specstack_codegen.review.rules import RULES
+from specstack_codegen.review.kinds import KINDS
+from specstack_codegen.review.rules import PREFIXES, RULES
 from specstack_codegen.source import Map, Position, Seq, read_yaml
 
 
@@ -72,8 +75,22 @@ def _approval(entry: Any, index: int, pos: Position, label: str, today: datetime
             f"{label} has not the right form: {at}: {expires} is more than a year away",
             f"give a day up to {latest}; what is to break for good needs no approval once it has landed",
         )
+    rule = entry.text("rule")
+    if rule not in _rules():
+        near = difflib.get_close_matches(rule, sorted(_rules()), 1)
+        at = f"{entry.at('rule')}: approvals.{index}.rule"
+        raise ReviewError(
+            f"{label} has not the right form: {at}: there is no rule {rule!r}",
+            f"{near[0]} is close to it" if near else "name a rule as the review writes it",
+        )
     names = tuple(str(item) for item in where) if isinstance(where, Seq) else (str(where),)
     return Approval(entry.text("rule"), names, entry.text("path"), entry.text("reason"), expires, pos)
+
+
+@functools.cache
+def _rules() -> frozenset[str]:
+    """The names of all rules."""
+    return frozenset({*RULES, *(f"{prefix}-{kind}" for prefix in PREFIXES for kind in KINDS)})
 
 
 def _a_year_after(day: datetime.date) -> datetime.date:

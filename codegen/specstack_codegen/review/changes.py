@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from specstack_codegen.review.kinds import KINDS
-from specstack_codegen.source import Position
+from specstack_codegen.source import NOWHERE, Position
 
 # The step of a path into what a text holds, as `contentSchema` describes it.
 CONTENT = "(json)"
@@ -27,6 +27,16 @@ class Change:
     text: str
     path: tuple[str, ...] = ()
     stability: str = ""
+
+    def within(self, old: Position, new: Position) -> Change:
+        """The same, with a place for a side that says nothing: that of what it could have said it in."""
+        if self.old is not NOWHERE and self.new is not NOWHERE:
+            return self
+        return replace(
+            self,
+            old=old if self.old is NOWHERE else self.old,
+            new=new if self.new is NOWHERE else self.new,
+        )
 
     @property
     def narrows(self) -> bool:

@@ -45,6 +45,8 @@ def compare_objects(old: Flat, new: Flat, recursion: Recursion) -> Iterator[Chan
         before = old.dependent_required.get(name, frozenset())
         after = new.dependent_required.get(name, frozenset())
         for other in sorted(before ^ after):
+            if other in (old.required if other in after else new.required):
+                continue  # it is there in any case
             kind = "property-required" if other in after else "property-optional"
             text = (
                 f"with `{name}`, `{other}` {'is now required' if other in after else 'is no longer required'}"

@@ -105,7 +105,7 @@ class Differ:
         if key in self._flats:
             return self._flats[key]
         before, self._lowest = self._lowest, 1 << 30
-        found = distinct(self._flat_changes(old, new))
+        found = distinct(change.within(old.pos, new.pos) for change in self._flat_changes(old, new))
         if self._lowest == 1 << 30:
             self._flats[key] = found
         self._lowest = min(before, self._lowest)

@@ -117,6 +117,11 @@ class Sink:
             self._put(Finding(rule, verdict.level, change.text, why, change.old, change.new, (place,)))
 
     def _put(self, finding: Finding) -> None:
+        finding = replace(
+            finding,
+            text=_printable(finding.text),
+            places=tuple(replace(one, path=_printable(one.path)) for one in finding.places),
+        )
         key = (finding.rule, finding.old, finding.new, finding.text)
         known = self._found.get(key)
         if known is None:
@@ -130,6 +135,13 @@ class Sink:
         for finding in self._found.values():
             order.setdefault(finding.places[0].subject, len(order))
         return sorted(self._found.values(), key=lambda one: (order[one.places[0].subject], -one.level))
+
+
+def _printable(text: str) -> str:
+    """A text whose names, which may be anything, neither break a line nor steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def joined(steps: Iterable[str]) -> str:

@@ -6,6 +6,9 @@ from specstack_codegen.review.kinds import BREAKING, DOCS, OK, RISKY, SOURCE, Ve
 
 _STILL = "nothing that worked stops working"
 
+PREFIXES = ("request", "response", "config", "provider-config", "provider-data")
+"""What the names of the rules of schemas begin with, before the kind of change: which values it concerns."""
+
 RULES: dict[str, Verdict] = {
     # -- operations
     "operation-removed": Verdict(BREAKING, "calls to it get 404, and run configs that name it do not start"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from typing import Any, cast
@@ -122,8 +123,15 @@ def compare_limits(old: Flat, new: Flat, common: frozenset[str], settled: bool) 
         if one == other:
             continue
         kind = _kind(key, one, other)
+        if key == "minProperties" and _is_met(one, other, old if kind == "bound-tightened" else new):
+            continue
         old_pos, new_pos = before.pos if before else old.pos, after.pos if after else new.pos
         yield Change(kind, old_pos, new_pos, _text(key, one, other))
+
+
+def _is_met(one: int | None, other: int | None, wider: Flat) -> bool:
+    """Whether the greater of two least numbers of properties is met by those that `wider` requires."""
+    return max(one or 0, other or 0) <= len(wider.required)
 
 
 def _effective(key: str, fact: Fact | None, flat: Flat, common: frozenset[str]) -> Any:
@@ -135,8 +143,10 @@ def _effective(key: str, fact: Fact | None, flat: Flat, common: frozenset[str]) 
         return value or None
     if key in ("minimum", "maximum"):
         number, exclusive = value
-        if exclusive and common & _NUMERIC == _INTEGER and number == int(number):
-            number, exclusive = (number + 1 if key == "minimum" else number - 1), False
+        if common & _NUMERIC == _INTEGER and math.isfinite(number):
+            if exclusive and number == int(number):
+                number += 1 if key == "minimum" else -1
+            number, exclusive = math.ceil(number) if key == "minimum" else math.floor(number), False
         return (number, exclusive)
     if key == "multipleOf" and common & _NUMERIC == _INTEGER and (1 / value) % 1 == 0:
         # every whole number is a multiple

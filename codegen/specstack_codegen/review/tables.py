@@ -205,9 +205,10 @@ def _error_tables(errors: Pair, sink: Sink) -> None:
     for table, rule in (("roles", "error-role-changed"), ("upstream", "upstream-error-changed")):
         pair = errors.map(table)
         for key in dict.fromkeys((*pair.old, *pair.new)):
-            if not pair.differs(key) or (
-                key in pair.old and key in pair.new and _is_rename(errors, pair, key)
-            ):
+            if not pair.differs(key):
+                continue
+            names = [_standing(side, key, exact=table == "roles") for side in pair]
+            if all(names) and (names[0] == names[1] or _is_rename(errors, names)):
                 continue
             if table == "roles" and (key not in pair.old or key not in pair.new):
                 found = "error-role-removed" if key in pair.old else "error-role-added"
@@ -222,9 +223,17 @@ def _error_tables(errors: Pair, sink: Sink) -> None:
             sink.add(rule, ERRORS, f"envelopes.{name}", forms.changed(name), *forms.at(name))
 
 
-def _is_rename(errors: Pair, table: Pair, key: str) -> bool:
-    """Whether both sides name an error that clients cannot tell apart."""
-    one, other = (side.map("errors").map(str(row.get(key))) for side, row in zip(errors, table, strict=True))
+def _standing(table: Map, key: object, *, exact: bool) -> str:
+    """The error that stands for a role, or for a status, which may be that of its class; "" for none."""
+    found = next((error for name, error in table.items() if name == key), None)
+    if found is None and not exact and str(key).isdigit():
+        found = table.get(f"{str(key)[0]}xx")
+    return "" if found is None else str(found)
+
+
+def _is_rename(errors: Pair, names: list[str]) -> bool:
+    """Whether the names of both sides are of an error that clients cannot tell apart."""
+    one, other = (side.map("errors").map(name) for side, name in zip(errors, names, strict=True))
     return bool(one) and bool(other) and _same_error(one, other)
 
 

@@ -78,8 +78,8 @@ def test_an_approval_that_excuses_nothing_is_a_finding_with_its_place(sides: tup
 
 def test_an_approval_holds_for_a_year_at_most(tmp_path: Path) -> None:
     file = tmp_path / "approvals.yaml"
-    text = "approvals:\n  - {rule: a, where: b, reason: because of it, expires: 2026-12-01}\n"
-    text += "  - rule: a-b\n    where: c\n    reason: because of it\n    expires: 2027-11-22\n"
+    text = "approvals:\n  - {rule: operation-removed, where: b, reason: because of it, expires: 2026-12-01}\n"
+    text += "  - rule: alias-removed\n    where: c\n    reason: because of it\n    expires: 2027-11-22\n"
     file.write_text(text)
     assert len(read_approvals(file, TODAY)) == 2
     with pytest.raises(ReviewError) as refused:
@@ -98,7 +98,7 @@ def test_an_approval_of_several_places_ends_with_the_first(sides: tuple[Side, Si
     assert finding.approval is not None and finding.approval.expires == datetime.date(2026, 12, 2)
 
 
-ENTRY = "approvals:\n  - {rule: a, where: b"
+ENTRY = "approvals:\n  - {rule: operation-removed, where: b"
 
 
 @pytest.mark.parametrize(
@@ -106,8 +106,11 @@ ENTRY = "approvals:\n  - {rule: a, where: b"
     [
         (f"{ENTRY}, expires: 2026-01-01}}\n", ":2:5: approvals.approvals.0: the key 'reason'"),
         (f"{ENTRY}, reason: because of it, expires: soon}}\n", "expires"),
-        (f"{ENTRY}, reason: because of it, expires: 2026-02-30}}\n", ":2:48: approvals.0.expires: is no day"),
-        ("approvals:\n  - {rule: a, where: [], reason: because of it, expires: 2026-02-20}\n", "where"),
+        (f"{ENTRY}, reason: because of it, expires: 2026-02-30}}\n", ":2:64: approvals.0.expires: is no day"),
+        (
+            "approvals:\n  - {rule: alias-removed, where: [], reason: because of it, expires: 2026-02-20}\n",
+            "where",
+        ),
         ("approvals: [\n", "does not load"),
     ],
 )
@@ -121,11 +124,11 @@ def test_a_file_in_the_wrong_form_says_where(tmp_path: Path, text: str, message:
 
 def test_a_file_gives_its_approvals(tmp_path: Path) -> None:
     file = tmp_path / "approvals.yaml"
-    text = "approvals:\n  - {rule: a-b, where: [c, d], path: e, reason: because of it, expires: 2026-02-20}\n"
-    file.write_text(text)
+    entry = "{rule: alias-removed, where: [c, d], path: e, reason: because of it, expires: 2026-02-20}"
+    file.write_text(f"approvals:\n  - {entry}\n")
     (approval,) = read_approvals(file, TODAY)
     assert isinstance(approval, Approval)
-    assert (approval.rule, approval.where, approval.path) == ("a-b", ("c", "d"), "e")
+    assert (approval.rule, approval.where, approval.path) == ("alias-removed", ("c", "d"), "e")
     assert approval.expires == datetime.date(2026, 2, 20) and approval.pos.line == 2
 
 
@@ -134,3 +137,12 @@ def test_the_spec_s_own_approvals_are_checked_by_its_lint(tmp_path: Path) -> Non
     assert [one for one in lint(spec) if "approvals" in one.pos.file] == []
     spec.files["approvals.yaml"] = positionless({"approvals": [{"rule": "A"}]})
     assert any("approvals" in one.message for one in lint(spec))
+
+
+def test_an_approval_names_a_rule_that_there_is(tmp_path: Path) -> None:
+    file = tmp_path / "approvals.yaml"
+    entry = "{rule: request-propertyrequired, where: b, reason: because of it, expires: 2026-02-20}"
+    file.write_text(f"approvals:\n  - {entry}\n")
+    with pytest.raises(ReviewError, match=r"yaml:2:6.*there is no rule 'request-propertyrequired'") as told:
+        read_approvals(file, TODAY)
+    assert "request-property-required is close to it" in str(told.value)

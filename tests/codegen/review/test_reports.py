@@ -170,3 +170,20 @@ def test_the_page_stands_alone_and_shows_both_sides(specs: tuple[str, str]) -> N
     assert "summary: List <b>all</b> `models`" in text, "text of the spec must not become markup"
     levels = {attributes.get("data-level") for tag, attributes in page.tags if tag == "article"}
     assert levels == {"breaking", "source-breaking", "risky", "compatible", "documentation"}
+
+
+def test_names_neither_break_lines_nor_steer_a_terminal(tmp_path: Path) -> None:
+    name = "a\x1b[31m\n\n::error::b\u202e"
+    for side, properties in (("old", {}), ("new", {name: {"type": "string"}})):
+        schema = {"type": "object", "properties": properties}
+        operation = {"requestBody": {"content": {"application/json": {"schema": schema}}}, "responses": {}}
+        document = {
+            "openapi": "3.1.0",
+            "info": {"title": "t", "version": "1"},
+            "paths": {"/a": {"post": operation}},
+        }
+        (tmp_path / f"{side}.json").write_text(json.dumps(document))
+    for form in ("terminal", "markdown", "html", "json"):
+        text = run(Request((str(tmp_path / "old.json"), str(tmp_path / "new.json")), form)).text
+        found = [line for line in text.splitlines() if "31m" in line and "new" in line]
+        assert found and all("::error::b" in line and line.isprintable() for line in found), (form, found)
