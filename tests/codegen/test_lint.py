@@ -142,6 +142,31 @@ def _ways(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from _ways(value[key], (*way, key))
 
 
+@pytest.mark.parametrize(
+    ("file", "sound", "junk"),
+    [
+        ("providers.yaml", '{config: {$ref: "#/components/schemas/ProviderInfoConfig"}}', "{config: []}"),
+        ("models.yaml", "{id: {type: string}}", "text"),
+    ],
+)
+def test_no_junk_in_a_schema_with_an_example_makes_the_linter_fail(
+    tmp_path: Path, file: str, sound: str, junk: str
+) -> None:
+    """Examples are tried on their schemas, of which other rules say that they are wrong."""
+    root = tmp_path / "spec"
+    shutil.copytree(REPOSITORY / "spec", root)
+    path = root / "openapi" / file
+    document = yaml.safe_load(path.read_text())
+    schema = document["components"]["schemas"]["ProviderInfo" if file == "providers.yaml" else "Model"]
+    schema["properties"] = yaml.safe_load(sound)
+    schema.pop("required")
+    path.write_text(yaml.safe_dump(document))
+    before = len(lint(read_spec(root)))
+    schema["properties"] = yaml.safe_load(junk)
+    path.write_text(yaml.safe_dump(document))
+    assert len(lint(read_spec(root))) > before
+
+
 def test_load_spec_refuses_what_cannot_be_read_or_merged(tmp_path: Path) -> None:
     root = make_spec(tmp_path)
     place = apply(root, next(case for case in CASES if case.rule == "unresolved-ref"))

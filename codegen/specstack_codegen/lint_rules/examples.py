@@ -28,7 +28,7 @@ def example_fits(spec: Spec) -> Iterator[Finding]:
         schema = node.value if node.kind == "schema" else node.value.map("schema")
         try:
             fault = examples.fault(plain(value), plain(schema))
-        except (re.error, TypeError, UnknownType):
+        except (re.error, AttributeError, LookupError, TypeError, ValueError, UnknownType):
             # The schema itself is wrong, and other rules say so.
             continue
         if fault:

@@ -88,7 +88,7 @@ def _compare_column(subject: Subject, name: str, column: Pair, sink: Sink) -> No
         sink.add(rule, subject, name, column.changed("type"), *column.at("type"))
     short, long = column.values("max_length")
     if short != long and other == one:
-        narrower = long is not None and (short is None or long < short)
+        narrower = isinstance(long, int) and not (isinstance(short, int) and long >= short)
         rule = "column-type-narrowed" if narrower else "column-type-widened"
         sink.add(rule, subject, name, column.changed("max_length"), *column.at("max_length"))
     was, now = (side.get("nullable") is True for side in column)

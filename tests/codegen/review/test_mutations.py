@@ -12,7 +12,7 @@ from specstack_codegen.review.rules import PREFIXES, RULES
 from specstack_codegen.review.sides import Side, read_path
 from specstack_codegen.source import NOWHERE, load_yaml
 from support.codegen import REPOSITORY
-from support.mutations import edited, mutations, unexpected
+from support.mutations import Mutation, edited, mutations, unexpected
 
 HERE = Path(__file__).parent
 TABLES = {name: mutations(HERE / f"{name}.yaml") for name in ("breaking", "risky", "harmless")}
@@ -76,3 +76,9 @@ def test_rules_are_worded() -> None:
     reasons += [verdict.why for kind in KINDS.values() for verdict in (kind.input, kind.output)]
     assert all(reason and not reason.endswith(".") for reason in reasons)
     assert not RULES.keys() & {f"{prefix}-{kind}" for prefix in PREFIXES for kind in KINDS}
+
+
+def test_a_spec_that_lint_refuses_can_be_compared() -> None:
+    for wrong in ({"$ref": 5}, "long", [1]):
+        mutation = Mutation("wrong", "storage/tables/notes/columns/title", {"set": {"max_length": wrong}}, ())
+        assert review(base(), edited(base(), mutation)).findings
