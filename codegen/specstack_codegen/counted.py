@@ -30,7 +30,7 @@ def add_counted(common: Map, bundle: Map) -> Iterator[SpecError]:
     rules, components = common.map(KEY), bundle.map("components")
     for key, section in _SECTIONS.items():
         for name, component in rules.map(key).items():
-            if component not in components.map(section):
+            if not isinstance(component, str) or component not in components.map(section):
                 pos, message = rules.map(key).at(name), f"there is no component {component!r} in {section}"
                 hint = f"define it under components.{section} of common.yaml"
                 yield SpecError("counted-components", pos, message, hint)

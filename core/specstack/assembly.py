@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from specstack.recorder.recorder import Recorder
     from specstack.workers.seat import Seat
 
-VALIDATING = os.environ.get("SPECSTACK_VALIDATE_REPLIES") == "1"
+_OFF = ("", "0", "false", "no", "off")
+VALIDATING = os.environ.get("SPECSTACK_VALIDATE_REPLIES", "").lower() not in _OFF
 """Whether every reply is checked against the spec, for tests (see `specstack.testing.validator`)."""
 
 _log = logging.getLogger("specstack")

@@ -49,7 +49,7 @@ SERVER = GeneratedServer(
     errors="specstack_api.errors",
     openapi="specstack_api",
     package="specstack",
-    generator="1f5a7b1a6935bec3f65248217a790b62688839d179216a077469d42018771d10",
+    generator="7da78ccb8fdf2d0c45fb6fe1f889ae3d231a6260351db732abea181242301819",
     sql_tables=(
         SqlTable(
             name="chat_completions",

@@ -291,6 +291,24 @@ def test_errors_on_request(
         assert "asked for by prefer" in str(refused.value)
 
 
+def test_an_error_within_a_stream(url: str, client: openai.OpenAI) -> None:
+    prefer = {"prefer": "code=502, after=1"}
+    heard: list[str] = []
+    with pytest.raises(openai.APIError, match="asked for by prefer"):
+        for chunk in client.chat.completions.create(
+            model="m", messages=MESSAGES, stream=True, extra_headers=prefer
+        ):
+            heard.append(chunk.id)
+    assert len(heard) == 1
+    body = {"model": "m", "messages": MESSAGES}
+    reply = httpx.post(f"{url}/v1/chat/completions", json={**body, "stream": True}, headers=prefer)
+    assert reply.status_code == 200 and reply.text.count("data: ") == 2 and "[DONE]" not in reply.text
+    assert httpx.post(f"{url}/v1/chat/completions", json=body, headers=prefer).status_code == 502
+    for wrong, words in (("code=502, after=x", "after is a number"), ("code=zzz, after=1", "No error has")):
+        reply = httpx.post(f"{url}/v1/chat/completions", json=body, headers={"prefer": wrong})
+        assert reply.status_code == 400 and words in reply.text
+
+
 def test_a_request_that_does_not_fit_is_refused(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as refused:
         client.chat.completions.create(model="m", messages=[])
@@ -304,7 +322,7 @@ def test_other_examples_and_preferences_that_make_no_sense(url: str) -> None:
         assert reply.status_code == status, prefer
     for prefer, words in (
         ("code=418", "No error has the code 418"),
-        ("example=2", "has 1 examples; prefer example=1 to example=1"),
+        ("example=2", "has one example; prefer example=1."),
         ("example=x", "prefer example=1"),
         ("example=0", "prefer example=1"),
     ):

@@ -167,6 +167,15 @@ def test_no_junk_in_a_schema_with_an_example_makes_the_linter_fail(
     assert len(lint(read_spec(root))) > before
 
 
+def test_no_junk_among_what_is_counted_makes_the_linter_fail(tmp_path: Path) -> None:
+    root = tmp_path / "spec"
+    shutil.copytree(REPOSITORY / "spec", root)
+    path = root / "openapi" / "common.yaml"
+    named = "x-ratelimit-limit-tokens: RateLimitLimitTokens"
+    path.write_text(path.read_text().replace(f"    {named}\n", "    x-ratelimit-limit-tokens: {a: 1}\n", 1))
+    assert "counted-components" in {fault.rule for fault in lint(read_spec(root))}
+
+
 def test_load_spec_refuses_what_cannot_be_read_or_merged(tmp_path: Path) -> None:
     root = make_spec(tmp_path)
     place = apply(root, next(case for case in CASES if case.rule == "unresolved-ref"))

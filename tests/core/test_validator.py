@@ -1,6 +1,8 @@
 """The check of every reply against the spec: it lets sound ones through and no other."""
 
 import json
+import os
+import subprocess
 import sys
 from typing import Any
 
@@ -149,3 +151,16 @@ async def test_streams_pass_event_by_event_and_end_at_the_first_fault(
     assert "the reply of ask does not fit the spec: id: 1 is not of type 'string'" in caplog.text
     status, text = await ask(streaming(), streams(good, error="broken"))
     assert "broken" in text and "does not fit" not in text
+
+
+@pytest.mark.parametrize(
+    ("value", "on"), [("1", True), ("true", True), ("0", False), ("off", False), ("", False)]
+)
+def test_what_the_environment_says(value: str, on: bool) -> None:
+    """What is not plainly off is on: a check that somebody wants must not be left out in silence."""
+    code = "import specstack.assembly as found; print(found.VALIDATING)"
+    environment = {**os.environ, "SPECSTACK_VALIDATE_REPLIES": value, "PYTHONPATH": os.pathsep.join(sys.path)}
+    told = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.strip() == str(on)

@@ -6,8 +6,9 @@ event streams and error envelopes are those of the server.
 
 import json
 import re
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module, resources
 from types import ModuleType
 from typing import Any, TypeVar, cast
@@ -24,6 +25,7 @@ from specstack_wire import ApiError, Binary, Event, Payload, Request, RequestCon
 
 _BINARY = b"An example of a file.\n"
 _PREFERENCE = re.compile(r'\s*([a-zA-Z-]+)\s*=\s*"?([^",;]*)"?\s*')
+_COUNT = re.compile(r"\d{1,6}")
 _LAST = re.compile(r"\{([^{}]+)\}$")
 _SCHEMAS = "#/components/schemas/"
 
@@ -33,9 +35,14 @@ P = TypeVar("P", bound=Payload[Any])
 
 @dataclass(slots=True)
 class Answers:
-    """What one operation answers with. `echoes` maps a reply's field to the request's place of its value."""
+    """What one operation answers with.
+
+    `echoes` maps a reply's field to the request's place of its value. `failure` gives the error of a status
+    or code.
+    """
 
     op: Operation
+    failure: Callable[[str], ApiError]
     replies: list[bytes] = field(default_factory=list[bytes])
     variants: dict[str, bytes] = field(default_factory=dict[str, bytes])
     events: list[bytes] = field(default_factory=list[bytes])
@@ -47,8 +54,12 @@ class Answers:
     ) -> Payload[Any] | Stream[Any] | Binary | None:
         """Answer one request that is valid."""
         echoes = {name: value for name, place in self.echoes.items() if (value := _value(request, place))}
+        failure = self.failure(ctx.headers["code"]) if "code" in ctx.headers else None
         if self.op.stream is not None and (self.when is None or _value(request, self.when) is True):
-            return Stream[Any].events(self._events(echoes))
+            events = self.events if failure is None else self.events[: int(ctx.headers["after"])]
+            return Stream[Any].events(self._events(events, echoes, failure))
+        if failure is not None:
+            raise failure
         if self.op.reply.model is None:
             media = self.op.reply.media
             return None if media is None else Binary(_BINARY, media, length=len(_BINARY))
@@ -58,10 +69,14 @@ class Answers:
             raw = self.replies[int(ctx.headers.get("example", "1")) - 1]
         return _echoed(Payload[Any].from_raw(raw, self.op.reply.model), echoes)
 
-    async def _events(self, echoes: Mapping[str, str]) -> AsyncGenerator[Event[Any]]:
+    async def _events(
+        self, events: list[bytes], echoes: Mapping[str, str], failure: ApiError | None
+    ) -> AsyncGenerator[Event[Any]]:
         assert self.op.stream is not None
-        for raw in self.events:
+        for raw in events:
             yield _echoed(Event[Any].from_raw(raw, self.op.stream.item), echoes)
+        if failure is not None:
+            raise failure
 
 
 def mock_app(server: GeneratedServer) -> SpecApp:
@@ -70,19 +85,21 @@ def mock_app(server: GeneratedServer) -> SpecApp:
     documents = {f"/{name}": (folder / name).read_bytes() for name in ("openapi.json", "openapi-3.1.json")}
     errors = import_module(server.errors)
     bundle = cast("Json", json.loads(documents["/openapi.json"]))
-    found = list(_all_answers(server, bundle))
-    hook = _preferences(found, _kinds(errors), {one.op.id: _own(one.op, server) for one in found})
+    kinds = _kinds(errors)
+    found = list(_all_answers(server, bundle, kinds))
+    hook = _preferences({one.op.id: one for one in found}, kinds)
     settings = HttpSettings(errors=ErrorTable.from_module(errors), hooks=(hook,))
     router = api_router(*(endpoint(one.op, one) for one in found))
     return build_app([router], settings=settings, documents=documents, startup=_nothing, shutdown=_nothing)
 
 
-def _all_answers(server: GeneratedServer, bundle: Json) -> Iterator[Answers]:
+def _all_answers(server: GeneratedServer, bundle: Json, kinds: list[type[ApiError]]) -> Iterator[Answers]:
     documented, named_by = _by_id(bundle), _named_by(bundle)
     examples = Examples(bundle["components"]["schemas"])
     for entry in server.apis.values():
         for op in cast("tuple[Operation, ...]", load_reference(entry.operations)):
-            yield _answers(op, documented[op.id], examples, named_by)
+            empty = Answers(op, partial(_asked_for, kinds=kinds, own=_own(op, server)))
+            yield _filled(empty, documented[op.id], examples, named_by)
 
 
 def _by_id(bundle: Json) -> dict[str, Json]:
@@ -103,10 +120,10 @@ def _parameter(value: Json, bundle: Json) -> Json:
     return bundle["components"]["parameters"][name] if name else value
 
 
-def _answers(
-    op: Operation, documented: Json, examples: Examples, named_by: Mapping[str, set[str]]
+def _filled(
+    found: Answers, documented: Json, examples: Examples, named_by: Mapping[str, set[str]]
 ) -> Answers:
-    found = Answers(op)
+    op = found.op
     media: Json = documented["responses"].get(str(op.reply.status), {}).get("content", {})
     schema: Json | None = media.get(op.reply.media or "", {}).get("schema")
     if op.reply.model is not None and schema is not None:
@@ -204,11 +221,8 @@ def _echoed(payload: P, echoes: Mapping[str, str]) -> P:
     return payload
 
 
-def _preferences(
-    found: list[Answers], kinds: list[type[ApiError]], own: Mapping[str, frozenset[type[ApiError]]]
-) -> Hook:
-    """Reads `prefer: code=404` and `prefer: example=2`, the latter into the context's headers."""
-    examples = {one.op.id: len(one.replies) for one in found}
+def _preferences(found: Mapping[str, Answers], kinds: list[type[ApiError]]) -> Hook:
+    """Reads `prefer: code=404`, `code=502, after=1` and `example=2`, the last two for `Answers`."""
 
     async def hook(call: Call) -> None:
         header = b",".join(value for name, value in call.scope["headers"] if name == b"prefer")
@@ -216,11 +230,19 @@ def _preferences(
             return
         wanted = dict(_PREFERENCE.findall(header.decode("latin-1")))
         if "code" in wanted and wanted["code"] != str(call.op.reply.status):
-            raise _asked_for(wanted["code"], kinds, own[call.op.id])
+            failure = found[call.op.id].failure(wanted["code"])
+            if "after" not in wanted or call.op.stream is None or failure.param is not None:
+                raise failure
+            if not _COUNT.fullmatch(wanted["after"]):
+                raise _refusal(kinds, "after is a number of events, such as after=1.")
+            call.ctx.headers = {"code": wanted["code"], "after": wanted["after"]}
+            return
         if "example" in wanted:
-            count = examples[call.op.id]
+            count = len(found[call.op.id].replies)
             if wanted["example"] not in map(str, range(1, count + 1)):
                 message = f"{call.op.id} has {count} examples; prefer example=1 to example={count}."
+                if count == 1:
+                    message = f"{call.op.id} has one example; prefer example=1."
                 raise _refusal(kinds, message)
             call.ctx.headers = {"example": wanted["example"]}
 

@@ -32,7 +32,8 @@ def mock(
 
     Requests are checked as the server checks them. Replies and stream events are the spec's examples, or made
     of its schemas. A request may ask for another answer with the header `prefer`: `code=429` (a status) or
-    `code=model_not_found` (an error's code) for an error, `example=2` for another of the examples.
+    `code=model_not_found` (an error's code) for an error, `code=502, after=1` for one within a stream,
+    `example=2` for another of the examples.
 
     Examples:
 
