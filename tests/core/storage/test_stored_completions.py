@@ -202,8 +202,6 @@ async def test_mode_all_keeps_everything_and_mode_off_nothing_that_comes(start: 
 
 
 async def test_replies_without_an_id_or_time_get_them(app: Application, caller: Caller) -> None:
-    from specstack.services.stored_completions.recorder import Kept
-
     service = app.runtime.service("stored_completions")
     request = b'{"model": "m", "messages": []}'
     head = b'{"choices": [], "object": "chat.completion", "model": "m", '
@@ -212,9 +210,9 @@ async def test_replies_without_an_id_or_time_get_them(app: Application, caller: 
         b'"id": "float", "created": 7.5}',
         b'"id": "nan", "created": 8, "x": NaN}',
     ):
-        service._queue.put(Kept(Scope(), "m", {"a": "b", "n\0": "c"}, request, head + more), 1)
+        service._queue.put((Scope(), "m", {"a": "b", "n\0": "c"}, request, head + more), 1)
     for broken in (b"[]", b"{", head + b'"id": "%s", "created": 1}' % (b"x" * 513)):
-        service._queue.put(Kept(Scope(), "m", None, request, broken), 1)
+        service._queue.put((Scope(), "m", None, request, broken), 1)
     first, second, found = await caller.ids()
     assert (first, (await caller.get(first))["created"]) == ("float", 7)
     assert (second, (await caller.get(second))["x"]) == ("nan", None)

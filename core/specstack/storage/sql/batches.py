@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from operator import itemgetter
-from typing import Any, cast
+from typing import Any
 
 from pydantic_core import to_json
 
@@ -85,7 +85,7 @@ def _objects(values: Sequence[Any], longest: int | None) -> Sequence[Any] | None
     for value in values:
         if type(value) is not dict:
             return None
-        members = cast("dict[Any, Any]", value)
+        members: dict[Any, Any] = value
         try:
             # Joining says whether all are texts.
             if "\0" in "".join((*members, *members.values())):
