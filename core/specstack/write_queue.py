@@ -75,7 +75,7 @@ class WriteQueue(Generic[T, R]):
         self,
         what: str,
         limits: QueueLimits,
-        prepare: Callable[[Sequence[T]], Awaitable[list[R]]],
+        prepare: Callable[[Sequence[T]], Awaitable[Sequence[R]]],
         write: Callable[[Sequence[R]], Awaitable[None]],
     ) -> None:
         self._counts = QueueCounts()

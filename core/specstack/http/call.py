@@ -70,9 +70,31 @@ ObserverFor = Callable[[Operation | None], Observe | None]
 """Asked once per operation at start-up (None: all that the spec does not describe)."""
 
 
-def observing(observers: Iterable[ObserverFor], op: Operation | None) -> tuple[Observe, ...]:
-    """Who wants to see the calls of an operation."""
-    return tuple(found for one in observers if (found := one(op)) is not None)
+def observing(observers: Iterable[ObserverFor], op: Operation | None) -> Observe | None:
+    """Who wants to see the calls of an operation, as one; None if nobody does.
+
+    What an observer raises must change nothing: `show_reply`, `listener` and `show_end` see to that.
+    """
+    found = [_guarded(each) for one in observers if (each := one(op)) is not None]
+    if len(found) < 2:
+        return found[0] if found else None
+
+    def observe(call: Call) -> Observer | None:
+        seeing = [observer for one in found if (observer := one(call)) is not None]
+        return _Several(seeing) if seeing else None
+
+    return observe
+
+
+def _guarded(one: Observe) -> Observe:
+    def observe(call: Call) -> Observer | None:
+        try:
+            return one(call)
+        except Exception:
+            _log.exception("an observer failed")
+            return None
+
+    return observe
 
 
 class _Several(Observer):
@@ -101,25 +123,6 @@ class _Several(Observer):
     def ended(self) -> None:
         for one in self._observers:
             show_end(one)
-
-
-def observer_of(observe: Sequence[Observe], call: Call) -> Observer | None:
-    """Those of `observe` that want to see this call, as one; None if nobody does.
-
-    What it raises must change nothing: `show_reply`, `listener` and `show_end` see to that.
-    """
-    found: list[Observer] = []
-    for one in observe:
-        try:
-            observer = one(call)
-        except Exception:
-            _log.exception("an observer failed")
-            continue
-        if observer is not None:
-            found.append(observer)
-    if not found:
-        return None
-    return found[0] if len(found) == 1 else _Several(found)
 
 
 def show_reply(observer: Observer, reply: Payload[Any]) -> None:

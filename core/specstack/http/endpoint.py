@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from specstack.descriptors import Operation
 from specstack.foreign import is_failure
 from specstack.http.binding import Binding
-from specstack.http.call import Call, Observer, listener, observer_of, show_end, show_reply
+from specstack.http.call import Call, Observer, listener, show_end, show_reply
 from specstack.http.context import context_of, read_provider_data, request_id_of
 from specstack.http.errors import ClientGone, ErrorReply, error_reply
 from specstack.http.multipart import Uploads
@@ -66,7 +66,7 @@ class Endpoint:
         headers: dict[bytes, bytes] = dict(known["headers"])
         ctx = context_of(headers, request_id_of(headers), self.op.id, bound.timeout)
         call = Call(self.op, known, ctx, [])
-        seen = observer_of(bound.observe, call) if bound.observe else None
+        seen = None if bound.observe is None else bound.observe(call)
         if seen is None:
             await self._serve(call, bound, headers, receive, send, None)
             return

@@ -5,13 +5,14 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any, TypeGuard, cast
 
 from pydantic_core import SchemaValidator, core_schema, from_json, to_json
 
 from specstack.http.call import Call, Observe, Observer
 from specstack.services.stored_completions.chunks import Assembly, Json
-from specstack_wire import MISSING, SHARED, Clock, Event, Ids, Owned, Payload, RequestContext, Scope
+from specstack_wire import MISSING, SHARED, Clock, Event, Ids, OwnedColumns, Payload, RequestContext, Scope
 from specstack_wire.event import Burst, data_of
 
 SLICE = 0.002
@@ -53,6 +54,7 @@ _Parts = list[bytes | Event[Any]]
 Kept = tuple[Scope, str, Any, bytes, bytes | _Parts]
 """An answered call: whose it is, the model and metadata that were asked for, the request's bytes, and the
 reply's or its chunks as they went out. It is a plain tuple because one is made on the path of every call."""
+_MODEL, _REPLY = 1, 4
 
 
 def scope_of(ctx: RequestContext) -> Scope:
@@ -144,46 +146,38 @@ class RowReader:
     ids: Ids
     clock: Clock
 
-    async def rows(self, batch: Sequence[Kept]) -> list[Owned]:
+    async def rows(self, batch: Sequence[Kept]) -> OwnedColumns:
         """The rows of those replies that can be read, without holding up the event loop for long."""
-        found: list[Owned] = []
-        begun, read = time.perf_counter(), 0
+        read: list[Kept] = []
+        heads: list[Json] = []
+        replies: list[bytes] = []
+        begun, since = time.perf_counter(), 0
         for kept in batch:
-            if read > _MUCH:
+            if since > _MUCH:
                 if time.perf_counter() - begun > SLICE:
                     await asyncio.sleep(0)
                     begun = time.perf_counter()
-                read = 0
-            scope, model, metadata, request, reply = kept
+                since = 0
+            reply = kept[_REPLY]
             try:
                 if isinstance(reply, bytes):
-                    read += len(reply)
+                    since += len(reply)
                     try:
                         head = _HEAD(reply)
                     except ValueError:
-                        head, reply = self._completed(model, from_json(reply))
+                        head, reply = self._completed(kept, from_json(reply))
                 else:
-                    read = _MUCH + 1
-                    head, reply = self._completed(model, await _put_together(reply))
+                    since = _MUCH + 1
+                    head, reply = self._completed(kept, await _put_together(reply))
             except ValueError:
                 continue
-            completion_id = head["id"]
-            # No database takes such an id, or it is too long to be asked for.
-            if len(completion_id) > LONGEST_ID or "\0" in completion_id:
-                continue
-            values = {
-                "completion_id": completion_id,
-                "created": head["created"],
-                "model": model,
-                "metadata": _keepable(metadata) if metadata else None,
-                "request": request,
-                "reply": reply,
-            }
-            found.append(Owned(scope, values))
-        return found
+            read.append(kept)
+            heads.append(head)
+            replies.append(reply)
+        return _rows(read, heads, replies)
 
-    def _completed(self, model: str, completion: Any) -> tuple[Json, bytes]:
-        """A completion, which gets what it lacks. Raises ValueError for what is none."""
+    def _completed(self, kept: Kept, completion: Any) -> tuple[Json, bytes]:
+        """A completion, which gets what it lacks. Raises ValueError if it is none or its id is too long."""
         if not isinstance(completion, dict):
             raise ValueError("a chat completion is an object")
         made = cast(Json, completion)
@@ -193,8 +187,31 @@ class RowReader:
         if not _is_time(created):
             rounded = isinstance(created, float) and abs(created) < _LARGEST
             made["created"] = int(cast(float, created)) if rounded else self.clock.created()
-        made.setdefault("model", model)
+        made.setdefault("model", kept[_MODEL])
+        if len(made["id"]) > LONGEST_ID:
+            raise ValueError("nobody could ask for such an id")
         return made, to_json(made)
+
+
+def _rows(read: Sequence[Kept], heads: Sequence[Json], replies: Sequence[bytes]) -> OwnedColumns:
+    ids = [head["id"] for head in heads]
+    if "\0" in "".join(ids):
+        # No database takes such an id.
+        usable = ["\0" not in one for one in ids]
+        left = list(compress(read, usable)), list(compress(heads, usable)), list(compress(replies, usable))
+        return _rows(*left)
+    if not read:
+        return OwnedColumns((), {})
+    scopes, models, metadata, requests, _ = zip(*read, strict=True)
+    columns = {
+        "completion_id": ids,
+        "created": [head["created"] for head in heads],
+        "model": models,
+        "metadata": [_keepable(one) if one else None for one in metadata],
+        "request": requests,
+        "reply": replies,
+    }
+    return OwnedColumns(scopes, columns)
 
 
 async def _put_together(parts: _Parts) -> Json | None:

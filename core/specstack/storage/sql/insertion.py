@@ -7,7 +7,7 @@ from typing import Any
 from specstack.descriptors import SqlTable
 from specstack.storage.sql.batches import Batches
 from specstack.storage.sql.values import Filler, checked_scope
-from specstack_wire import Owned, Scope
+from specstack_wire import Owned, OwnedColumns, Scope
 
 Statement = tuple[str, Sequence[Any]]
 """SQL with places for values, and the values."""
@@ -42,9 +42,12 @@ class Insertion:
     def _checked(self, rows: Sequence[Owned]) -> Sequence[Sequence[Any]]:
         if not rows:
             return ()
-        scopes, given = zip(*rows, strict=True)
+        if isinstance(rows, OwnedColumns):
+            scopes, columns = rows.scopes, self._batches.held(rows.values)
+        else:
+            scopes, given = zip(*rows, strict=True)
+            columns = self._batches.columns(given)
         tenants, owners = _names(scopes)
-        columns = self._batches.columns(given)
         if columns is None:
             return [self._row(row.values, row.scope) for row in rows]
         return list(zip(tenants, owners, *columns, strict=True))
