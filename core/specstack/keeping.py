@@ -15,7 +15,7 @@ from specstack.write_queue import QueueCounts
 class Keeper(Protocol):
     """A core service that keeps calls of operations which name it in `x-record`.
 
-    `counts` tells what became of them; the same object for as long as the service lives.
+    `counts` tells what became of them until now.
     """
 
     @property
@@ -73,18 +73,19 @@ def observing_kept(runtime: Runtime) -> ObserverFor:
 
 def watch_kept(runtime: Runtime) -> None:
     """Metrics of what becomes of kept calls, read whenever somebody asks."""
-    counts = {name: keeper.counts for name, keeper in keepers(runtime).items()}
+    known = keepers(runtime)
     meters = runtime.telemetry.meters
 
     def outcomes() -> Iterator[tuple[tuple[str, str], float]]:
-        for name, one in counts.items():
+        for name, keeper in known.items():
+            one = keeper.counts
             yield (name, "written"), one.written
             yield (name, "dropped"), one.dropped
             yield (name, "refused"), one.refused
             yield (name, "lost"), one.lost
 
     def each(read: Callable[[QueueCounts], int]) -> Callable[[], Iterator[tuple[tuple[str], float]]]:
-        return lambda: (((name,), read(one)) for name, one in counts.items())
+        return lambda: (((name,), read(one.counts)) for name, one in known.items())
 
     meters.watch("kept", outcomes, "service", "outcome")
     meters.watch("kept_waiting", each(lambda one: one.rows), "service")

@@ -75,10 +75,10 @@ class WriteQueue(Generic[T, R]):
         self,
         what: str,
         limits: QueueLimits,
-        prepare: Callable[[Sequence[T]], Awaitable[list[R]]],
+        prepare: Callable[[Sequence[T]], Awaitable[Sequence[R]]],
         write: Callable[[Sequence[R]], Awaitable[None]],
     ) -> None:
-        self.counts = QueueCounts()
+        self._counts = QueueCounts()
         self._what = what
         self._limits = limits
         self._prepare = prepare
@@ -86,6 +86,12 @@ class WriteQueue(Generic[T, R]):
         # What waits, oldest first, and how many bytes each has.
         self._items: list[T] = []
         self._sizes: list[int] = []
+        # Bytes that wait or are being written; rows that are being written, and how many may wait besides.
+        self._size = 0
+        self._writing = 0
+        self._places = limits.rows
+        # Of so many waiting rows the task wants to know.
+        self._told_of = frozenset((1, limits.batch))
         self._done = 0
         self._task: asyncio.Task[None] | None = None
         self._some = asyncio.Event()
@@ -103,32 +109,45 @@ class WriteQueue(Generic[T, R]):
 
     def put(self, item: T, size: int) -> bool:
         """Put in an item of so many bytes. False when there is no room; then it is counted as dropped."""
-        counts, limits, items = self.counts, self._limits, self._items
-        rows, total = counts.rows, counts.size + size
-        if (rows >= limits.rows or total > limits.size or self._closed) and not self._taken_beyond(size):
+        items = self._items
+        many, total = len(items), self._size + size
+        if (many >= self._places or total > self._limits.size) and not self._taken_beyond(size):
             return False
-        counts.rows = rows + 1
-        counts.size = total
+        self._size = total
         items.append(item)
         self._sizes.append(size)
-        many = len(items)
-        if many == 1:
-            if self._task is None:
-                self._task = asyncio.get_running_loop().create_task(self._run(), name=f"write {self._what}")
-            self._some.set()
-        if many == limits.batch:
-            self._enough.set()
+        if many + 1 in self._told_of:
+            self._tell(many + 1)
         return True
+
+    @property
+    def counts(self) -> QueueCounts:
+        """What became of the rows: one object, brought up to date."""
+        counts = self._counts
+        counts.rows, counts.size = self._rows, self._size
+        return counts
+
+    @property
+    def _rows(self) -> int:
+        return len(self._items) + self._writing
+
+    def _tell(self, many: int) -> None:
+        if self._task is None and not self._closed:
+            self._task = asyncio.get_running_loop().create_task(self._run(), name=f"write {self._what}")
+        if many == 1:
+            self._some.set()
+        if many == self._limits.batch:
+            self._enough.set()
 
     def _taken_beyond(self, size: int) -> bool:
         """Whether an item is put in though there is no room for it; counts it if not."""
         if self._closed:
-            self.counts.lost += 1
+            self._counts.lost += 1
             self._late.count(self._what)
             return False
         if self._limits.wait and size <= self._limits.size:
             return True
-        self.counts.dropped += 1
+        self._counts.dropped += 1
         self._drops.count(self._what)
         return False
 
@@ -146,7 +165,7 @@ class WriteQueue(Generic[T, R]):
 
     async def settled(self, limit: float) -> None:
         """Have everything written that was put in before; wait at most `limit` seconds."""
-        if self.counts.rows:
+        if self._rows:
             await asyncio.wait([self._waiter()], timeout=limit)
 
     async def caught_up(self, limit: float) -> None:
@@ -154,7 +173,7 @@ class WriteQueue(Generic[T, R]):
 
         When it has failed before, that is at once, and it is tried again meanwhile.
         """
-        if not self.counts.rows:
+        if not self._rows:
             return
         if self._away is None:
             waiter = self._waiter()
@@ -168,22 +187,23 @@ class WriteQueue(Generic[T, R]):
     def _waiter(self) -> asyncio.Future[None]:
         """Is done when everything is written that was put in so far."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._settling.append((self._done + self.counts.rows, waiter))
+        self._settling.append((self._done + self._rows, waiter))
         self._enough.set()
         return waiter
 
     async def aclose(self) -> None:
         """Write what is left, within the limit; nothing can be put in any more."""
         self._closed = True
+        self._places = 0
         task, self._task = self._task, None
         if task is None:
             return
         await self.settled(self._limits.flush)
         task.cancel()
         await asyncio.wait([task])
-        left = self.counts.rows
+        left = self._rows
         if left:
-            self.counts.lost += left
+            self._counts.lost += left
             _log.error("%d %s are lost: they could not be written in time", left, self._what)
         self._drops.rest(self._what)
         self._unread.rest(self._what)
@@ -200,19 +220,19 @@ class WriteQueue(Generic[T, R]):
             try:
                 rows = await self._prepare(batch)
                 if len(rows) < len(batch):
-                    self.counts.refused += len(batch) - len(rows)
+                    self._counts.refused += len(batch) - len(rows)
                     self._unread.count(self._what, by=len(batch) - len(rows))
                 await self._insert(rows)
             except Exception:
                 # Whatever it is, the rows that come after must not suffer.
                 _log.exception("%d %s are lost", len(batch), self._what)
-                self.counts.lost += len(batch)
+                self._counts.lost += len(batch)
             self._finished(len(batch), size)
 
     async def _gather(self) -> None:
         """Give a batch its time to grow."""
         self._enough.clear()
-        full = len(self._items) >= self._limits.batch or self.counts.size >= BATCH_BYTES
+        full = len(self._items) >= self._limits.batch or self._size >= BATCH_BYTES
         if full or self._settling or not self._limits.interval:
             return
         try:
@@ -226,7 +246,13 @@ class WriteQueue(Generic[T, R]):
         together = list(accumulate(sizes[: self._limits.batch]))
         many = min(bisect_left(together, BATCH_BYTES) + 1, len(together))
         self._items, self._sizes = items[many:], sizes[many:]
+        self._under_way(many)
         return items[:many], together[many - 1]
+
+    def _under_way(self, more: int) -> None:
+        """So many rows more are being written."""
+        self._writing += more
+        self._places = 0 if self._closed else self._limits.rows - self._writing
 
     async def _insert(self, rows: Sequence[R]) -> None:
         pause = _RETRY_FIRST
@@ -234,7 +260,7 @@ class WriteQueue(Generic[T, R]):
             try:
                 await self._write(rows)
             except StorageUnavailable as error:
-                self.counts.failures += 1
+                self._counts.failures += 1
                 self._failing.count(self._what, error.reason)
                 self._is_away(error.reason)
                 await self._rest(pause)
@@ -242,7 +268,7 @@ class WriteQueue(Generic[T, R]):
             except Exception as error:
                 self._away = None
                 if len(rows) == 1:
-                    self.counts.refused += 1
+                    self._counts.refused += 1
                     # The type alone: a driver's message may quote the row.
                     _log.error("one of the %s cannot be kept: %s", self._what, type(error).__name__)
                     return
@@ -252,7 +278,7 @@ class WriteQueue(Generic[T, R]):
                 rows = rows[middle:]
             else:
                 self._away = None
-                self.counts.written += len(rows)
+                self._counts.written += len(rows)
                 self._failing.over(self._what)
                 return
 
@@ -273,8 +299,8 @@ class WriteQueue(Generic[T, R]):
 
     def _finished(self, rows: int, size: int) -> None:
         self._done += rows
-        self.counts.rows -= rows
-        self.counts.size -= size
+        self._under_way(-rows)
+        self._size -= size
         still: list[tuple[int, asyncio.Future[None]]] = []
         for until, waiter in self._settling:
             if waiter.done():
@@ -290,7 +316,7 @@ class WriteQueue(Generic[T, R]):
                 waiter.set_result(None)
 
     def _full(self) -> bool:
-        return self.counts.rows >= self._limits.rows or self.counts.size >= self._limits.size
+        return self._rows >= self._limits.rows or self._size >= self._limits.size
 
 
 class _Notice:

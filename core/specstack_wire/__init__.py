@@ -23,7 +23,7 @@ from specstack_wire.kv import SHARED, KVItem, KVStore, Scope, StorageUnavailable
 from specstack_wire.payload import NO_PARAMS, NoParams, Payload, Request
 from specstack_wire.provider import Clock, Deps, Health, Ids, Provider
 from specstack_wire.relay import tells_error
-from specstack_wire.sql import Conflict, Owned, SqlStore, Values
+from specstack_wire.sql import Conflict, Owned, OwnedColumns, SqlStore, Values
 from specstack_wire.stream import Stream
 from specstack_wire.upstream import Upstream, UpstreamReply, UpstreamSettings, UpstreamStream
 
@@ -50,6 +50,7 @@ __all__ = [
     "NoParams",
     "OperationNotSupported",
     "Owned",
+    "OwnedColumns",
     "Payload",
     "Principal",
     "Provider",

@@ -1,7 +1,7 @@
 """Rows that outlive a process: what every SQL backend does alike."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, overload, runtime_checkable
 
 from specstack_wire.kv import Scope
 
@@ -14,6 +14,32 @@ class Owned(NamedTuple):
 
     scope: Scope
     values: Values
+
+
+class OwnedColumns(Sequence[Owned]):
+    """Rows that come in columns, for who has thousands of them: a store may take these as they are.
+
+    `scopes` has each row's scope, and every column in `values` one value per row; all are of one length.
+    """
+
+    __slots__ = ("scopes", "values")
+
+    def __init__(self, scopes: Sequence[Scope], values: Mapping[str, Sequence[Any]]) -> None:
+        self.scopes = scopes
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.scopes)
+
+    @overload
+    def __getitem__(self, index: int) -> Owned: ...
+    @overload
+    def __getitem__(self, index: slice) -> "OwnedColumns": ...
+    def __getitem__(self, index: int | slice) -> "Owned | OwnedColumns":
+        found = {name: column[index] for name, column in self.values.items()}
+        if isinstance(index, slice):
+            return OwnedColumns(self.scopes[index], found)
+        return Owned(self.scopes[index], found)
 
 
 @runtime_checkable

@@ -70,68 +70,92 @@ ObserverFor = Callable[[Operation | None], Observe | None]
 """Asked once per operation at start-up (None: all that the spec does not describe)."""
 
 
-def observing(observers: Iterable[ObserverFor], op: Operation | None) -> tuple[Observe, ...]:
-    """Who wants to see the calls of an operation."""
-    return tuple(found for one in observers if (found := one(op)) is not None)
+def observing(observers: Iterable[ObserverFor], op: Operation | None) -> Observe | None:
+    """Who wants to see the calls of an operation, as one; None if nobody does.
+
+    What an observer raises must change nothing: `show_reply`, `listener` and `show_end` see to that.
+    """
+    found = [_guarded(each) for one in observers if (each := one(op)) is not None]
+    if len(found) < 2:
+        return found[0] if found else None
+
+    def observe(call: Call) -> Observer | None:
+        seeing = [observer for one in found if (observer := one(call)) is not None]
+        return _Several(seeing) if seeing else None
+
+    return observe
 
 
-class Audience:
-    """The observers of one call."""
+def _guarded(one: Observe) -> Observe:
+    def observe(call: Call) -> Observer | None:
+        try:
+            return one(call)
+        except Exception:
+            _log.exception("an observer failed")
+            return None
 
-    __slots__ = ("_observers",)
+    return observe
+
+
+class _Several(Observer):
+    """Many observers as one. What one of them raises does not keep anything from the others."""
+
+    __slots__ = ("_bursts", "_observers")
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = observers
+        self._bursts: list[Callable[[Burst[Any]], None]] = []
 
-    def listener(self) -> Callable[[Burst[Any]], None] | None:
-        """Who sees the events of the stream that begins now; None if nobody does."""
-        listeners: list[Callable[[Burst[Any]], None]] = []
-        for one in self._observers:
-            try:
-                if one.wants_events:
-                    listeners.append(one.burst)
-            except Exception:
-                _log.exception("an observer failed")
-        return _guarded(listeners) if listeners else None
+    @property
+    def wants_events(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        found = (listener(one) for one in self._observers)
+        self._bursts = [one for one in found if one is not None]
+        return bool(self._bursts)
 
     def replied(self, reply: Payload[Any]) -> None:
-        """Show the reply to all."""
         for one in self._observers:
-            try:
-                one.replied(reply)
-            except Exception:
-                _log.exception("an observer failed")
+            show_reply(one, reply)
+
+    def burst(self, burst: Burst[Any]) -> None:
+        for show in self._bursts:
+            show(burst)
 
     def ended(self) -> None:
-        """Tell all that the call is over."""
         for one in self._observers:
-            try:
-                one.ended()
-            except Exception:
-                _log.exception("an observer failed")
+            show_end(one)
 
 
-def audience(observe: Sequence[Observe], call: Call) -> Audience | None:
-    """Those of `observe` that want to see this call; None if nobody does."""
-    found: list[Observer] = []
-    for one in observe:
-        try:
-            observer = one(call)
-        except Exception:
-            _log.exception("an observer failed")
-            continue
-        if observer is not None:
-            found.append(observer)
-    return Audience(found) if found else None
+def show_reply(observer: Observer, reply: Payload[Any]) -> None:
+    """Show it the whole reply."""
+    try:
+        observer.replied(reply)
+    except Exception:
+        _log.exception("an observer failed")
 
 
-def _guarded(listeners: list[Callable[[Burst[Any]], None]]) -> Callable[[Burst[Any]], None]:
+def show_end(observer: Observer) -> None:
+    """Tell it that the call is over."""
+    try:
+        observer.ended()
+    except Exception:
+        _log.exception("an observer failed")
+
+
+def listener(observer: Observer) -> Callable[[Burst[Any]], None] | None:
+    """What shows it the events of the stream that begins now; None if it wants to see none."""
+    try:
+        if not observer.wants_events:
+            return None
+    except Exception:
+        _log.exception("an observer failed")
+        return None
+    show = observer.burst
+
     # In quotes: it would be put together anew for every stream.
     def on_events(burst: "Burst[Any]") -> None:
-        for listen in listeners:
-            try:
-                listen(burst)
-            except Exception:
-                _log.exception("an observer failed")
+        try:
+            show(burst)
+        except Exception:
+            _log.exception("an observer failed")
 
     return on_events

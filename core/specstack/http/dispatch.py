@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.routing import BaseRoute, Match
 
-from specstack.http.call import Call, audience, observing
+from specstack.http.call import Call, observing, show_end
 from specstack.http.context import request_id_of
 from specstack.http.endpoint import Endpoint, refuse_method
 from specstack.http.errors import error_reply
@@ -80,14 +80,14 @@ class SpecApp:
         # Whoever answers finds the same id.
         headers = [*scope["headers"], (b"x-request-id", ctx.request_id.encode())]
         call = Call(None, {**scope, "headers": headers}, ctx)
-        seen = audience(self._observe, call)
+        seen = None if self._observe is None else self._observe(call)
         if seen is not None or self.settings.hooks:
             send = _noting(call, send)
         try:
             await self._hooked(call, path, leaf, receive, send)
         finally:
             if seen is not None:
-                seen.ended()
+                show_end(seen)
 
     async def _hooked(self, call: Call, path: str, leaf: Leaf | None, receive: Receive, send: Send) -> None:
         known = [] if leaf is None else list(leaf.methods.values())

@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from specstack.descriptors import Operation
 from specstack.foreign import is_failure
 from specstack.http.binding import Binding
-from specstack.http.call import Audience, Call, audience
+from specstack.http.call import Call, Observer, listener, show_end, show_reply
 from specstack.http.context import context_of, read_provider_data, request_id_of
 from specstack.http.errors import ClientGone, ErrorReply, error_reply
 from specstack.http.multipart import Uploads
@@ -66,14 +66,14 @@ class Endpoint:
         headers: dict[bytes, bytes] = dict(known["headers"])
         ctx = context_of(headers, request_id_of(headers), self.op.id, bound.timeout)
         call = Call(self.op, known, ctx, [])
-        seen = audience(bound.observe, call) if bound.observe else None
+        seen = None if bound.observe is None else bound.observe(call)
         if seen is None:
             await self._serve(call, bound, headers, receive, send, None)
             return
         try:
             await self._serve(call, bound, headers, receive, send, seen)
         finally:
-            seen.ended()
+            show_end(seen)
 
     async def _serve(
         self,
@@ -82,7 +82,7 @@ class Endpoint:
         headers: dict[bytes, bytes],
         receive: Receive,
         send: Send,
-        seen: Audience | None,
+        seen: Observer | None,
     ) -> None:
         ctx, scope = call.ctx, call.scope
         uploads = Uploads() if bound.has_files else None
@@ -105,7 +105,7 @@ class Endpoint:
                 payload = cast("Payload[Any]", reply)
                 data = payload.raw
                 if seen is not None:
-                    seen.replied(payload)
+                    show_reply(seen, payload)
                 watch.began = True
                 call.status = bound.status
                 head: list[Header] = [JSON_TYPE, (b"x-request-id", ctx.request_id.encode()), *call.headers]
@@ -144,7 +144,7 @@ class Endpoint:
         await send_failure(send, reply, call)
 
     async def _send(
-        self, call: Call, bound: Binding, reply: Any, send: Send, watch: Watch, seen: Audience | None
+        self, call: Call, bound: Binding, reply: Any, send: Send, watch: Watch, seen: Observer | None
     ) -> None:
         head: list[Header] = [(b"x-request-id", call.ctx.request_id.encode()), *call.headers]
 
@@ -161,7 +161,7 @@ class Endpoint:
             def failed(exc: BaseException) -> ErrorReply:
                 return bound.failure(exc, call)
 
-            on_events = None if seen is None else seen.listener()
+            on_events = None if seen is None else listener(seen)
             await send_stream(send, stream, bound.framer, head, began, failed, on_events)
         elif isinstance(reply, Binary):
             await send_binary(send, reply, bound.status, head, began)

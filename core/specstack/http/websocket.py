@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic_core import from_json, to_json
 
 from specstack.descriptors import Operation, WebSocketSpec
-from specstack.http.call import Call, audience
+from specstack.http.call import Call, show_end
 from specstack.http.context import context_of, read_provider_data, request_id_of
 from specstack.http.decoding import JsonDecoder
 from specstack.http.errors import ErrorReply, error_reply
@@ -146,12 +146,12 @@ async def serve_socket(
     await receive()
     headers: dict[bytes, bytes] = dict(scope["headers"])
     call = Call(op, cast("dict[str, Any]", scope), context_of(headers, request_id_of(headers), op.id, None))
-    seen = audience(bound.observe, call)
+    seen = None if bound.observe is None else bound.observe(call)
     try:
         await _serve(call, bound, handler, headers, receive, send)
     finally:
         if seen is not None:
-            seen.ended()
+            show_end(seen)
 
 
 async def _serve(

@@ -13,7 +13,6 @@ import asyncio, atexit, json, sys, threading
 from specstack.config import read_config
 from specstack.resolver import Supplies
 from specstack.runtime import Runtime
-from specstack.services.stored_completions.recorder import Kept
 from specstack.sources import RandomIds, SystemClock, cache_dir
 from specstack.upstream import UpstreamPool
 from specstack_server import SERVER
@@ -54,7 +53,7 @@ async def start():
 
 async def put(many):
     for number in range(many):
-        queue.put(Kept(SHARED, "m", None, b"{}", json.dumps({"id": f"c-{number}"}).encode()), 100)
+        queue.put((SHARED, "m", None, b"{}", json.dumps({"id": f"c-{number}"}).encode()), 100)
 
 
 def end():

@@ -1,7 +1,9 @@
 """New rows without SQLAlchemy: the same tables, columns and values that SQLAlchemy has of the spec."""
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +11,16 @@ import pytest
 
 from specstack.config import load_reference
 from specstack.descriptors import GeneratedServer, SqlColumn, SqlTable
-from specstack.storage.sql import apart, sqlite
+from specstack.storage.sql import apart
 from specstack.storage.sql.insertion import TOGETHER, Insertion
-from specstack.storage.sql.sqlite import SqliteSql
+from specstack.storage.sql.sqlite import CACHE, SqliteSql
 from specstack_server import SERVER
-from specstack_wire import Conflict, Owned, Scope, StorageUnavailable
+from specstack_wire import Conflict, Owned, OwnedColumns, Scope, StorageUnavailable
 from support.sql import making, tables_of
 
 ANN = Scope("acme", "ann")
+_ROLLBACK = 1
+"""SQLite's number for undoing the transaction, in what EXPLAIN tells of a check."""
 KINDS = ("string", "text", "integer", "number", "boolean", "json", "bytes")
 ODD = SqlTable(
     name="odd",
@@ -57,9 +61,12 @@ def test_statements_quote_names_and_say_types_where_postgresql_has_to_know() -> 
         "%s::VARCHAR, %s::VARCHAR, %s::BIGINT, %s::VARCHAR, %s::VARCHAR, %s::BIGINT, %s, %s, %s::JSONB, %s"
     )
     expected = ["acme", "ann", 1, "a", "b", 2, 0.5, True, '{"c":"d"}', b"e"]
-    for dialect, place in (("sqlite", ", ".join(["?"] * 10)), ("postgresql", places)):
+    for dialect, verb, place in (
+        ("sqlite", "INSERT OR ROLLBACK", ", ".join(["?"] * 10)),
+        ("postgresql", "INSERT", places),
+    ):
         ((text, given),) = Insertion(ODD, dialect).statements([row])
-        assert text == f"INSERT INTO specstack_odd ({names}) VALUES ({place})"
+        assert text == f"{verb} INTO specstack_odd ({names}) VALUES ({place})"
         assert list(given) == expected
 
 
@@ -69,6 +76,44 @@ def test_every_row_is_in_one_statement(many: int) -> None:
     found = list(Insertion(table, "sqlite").statements([Owned(ANN, {"order": n}) for n in range(many)]))
     assert [n for _, values in found for n in values[2::3]] == list(range(many))
     assert {len(values) // 3 for _, values in found} <= set(TOGETHER)
+
+
+@pytest.mark.parametrize("usual", [True, False])
+@pytest.mark.parametrize("one_owner", [True, False])
+def test_rows_in_columns_are_as_single_ones(usual: bool, one_owner: bool) -> None:
+    scopes = [ANN if one_owner or n % 2 else Scope("acme", "bob") for n in range(70)]
+    columns = {
+        "order": list(range(70)),
+        **{f"a_{one}": [value] * 70 for one, value in zip(KINDS, ["a", "b", 2, 0.5, True], strict=False)},
+        "a_json": [{"c": "d"} if usual or n else {"c": [1]} for n in range(70)],
+        "a_bytes": [b"e"] * 70,
+    }
+    together = OwnedColumns(scopes, columns)
+    assert list(Insertion(ODD, "sqlite").statements(together)) == list(
+        Insertion(ODD, "sqlite").statements(list(together))
+    )
+
+
+def test_rows_in_columns_are_a_sequence_of_rows() -> None:
+    together = OwnedColumns([ANN, ANN, Scope()], {"a": [1, 2, 3], "b": ("x", "y", "z")})
+    assert list(together[1:]) == [Owned(ANN, {"a": 2, "b": "y"}), Owned(Scope(), {"a": 3, "b": "z"})]
+    assert (len(together), together[-1].values["a"], bool(together[3:])) == (3, 3, False)
+
+
+@pytest.mark.parametrize("columns", [{"order": [1]}, {key: [1] for key in "abcdefgh"}])
+def test_rows_in_columns_that_the_table_does_not_have_are_refused(columns: dict[str, list[int]]) -> None:
+    with pytest.raises(ValueError):
+        Insertion(ODD, "sqlite").statements(OwnedColumns([ANN], columns))
+
+
+def test_sqlite_writes_down_no_statement_to_undo_it(tmp_path: Path) -> None:
+    """The journal of a statement would hold all pages once more: it has one if it may be undone alone."""
+    table = SqlTable(name="t", table="t", api="a", store="s", model="", columns=(ODD.columns[0],))
+    ((text, given),) = Insertion(table, "sqlite").statements([Owned(ANN, {"order": n}) for n in range(8)])
+    with closing(sqlite3.connect(tmp_path / "x.db")) as db:
+        db.execute('create table t(tenant not null, owner not null, "order" not null)')
+        checks = [row[3] for row in db.execute(f"explain {text}", given) if row[1] == "HaltIfNull"]
+    assert checks and set(checks) == {_ROLLBACK}
 
 
 # -- the connection that inserts ---------------------------------------------------------------
@@ -94,7 +139,7 @@ async def test_connections_have_small_caches_and_are_closed(tmp_path: Path) -> N
     await tables_of(backend).insert("stamps", [stamp("a")])
     assert (tmp_path / "sql.db-wal").exists()
     with backend.connected().connect() as db:
-        assert db.exec_driver_sql("pragma cache_size").scalar() == -sqlite.CACHE
+        assert db.exec_driver_sql("pragma cache_size").scalar() == -CACHE
     await backend.aclose()
     await backend.aclose()
     assert not backend.in_use

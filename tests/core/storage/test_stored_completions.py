@@ -202,8 +202,6 @@ async def test_mode_all_keeps_everything_and_mode_off_nothing_that_comes(start: 
 
 
 async def test_replies_without_an_id_or_time_get_them(app: Application, caller: Caller) -> None:
-    from specstack.services.stored_completions.recorder import Kept
-
     service = app.runtime.service("stored_completions")
     request = b'{"model": "m", "messages": []}'
     head = b'{"choices": [], "object": "chat.completion", "model": "m", '
@@ -212,9 +210,9 @@ async def test_replies_without_an_id_or_time_get_them(app: Application, caller: 
         b'"id": "float", "created": 7.5}',
         b'"id": "nan", "created": 8, "x": NaN}',
     ):
-        service._queue.put(Kept(Scope(), "m", {"a": "b", "n\0": "c"}, request, head + more), 1)
+        service._queue.put((Scope(), "m", {"a": "b", "n\0": "c"}, request, head + more), 1)
     for broken in (b"[]", b"{", head + b'"id": "%s", "created": 1}' % (b"x" * 513)):
-        service._queue.put(Kept(Scope(), "m", None, request, broken), 1)
+        service._queue.put((Scope(), "m", None, request, broken), 1)
     first, second, found = await caller.ids()
     assert (first, (await caller.get(first))["created"]) == ("float", 7)
     assert (second, (await caller.get(second))["x"]) == ("nan", None)
@@ -485,24 +483,24 @@ async def test_an_outage_of_the_database_is_none_of_the_models(
     if sql_service is None:
         pytest.skip("a file does not go away")
     async with start(mode="all", max_write_queue_size=6) as app:
-        caller, counts = Caller(app), app.runtime.service("stored_completions").counts
+        caller, keeping = Caller(app), app.runtime.service("stored_completions")
         made = [await caller.create("before")]
         assert await caller.ids() == made
         sql_service.stop()
         made += [await caller.create(str(number)) for number in range(10)]
-        assert counts.dropped == 4 and counts.rows == 6, "six wait, the others are let go"
+        assert keeping.counts.dropped == 4 and keeping.counts.rows == 6, "six wait, the others are let go"
         try:
-            while not counts.failures:
+            while not keeping.counts.failures:
                 await asyncio.sleep(0.01)
             # An hour is what a reader waits for a slow database: here he does not wait at all.
             monkeypatch.setattr(service, "SETTLE", 3600)
             assert (await caller.http.get(PATH)).status_code == 503
-            await app.runtime.service("stored_completions").settled(1)
-            assert counts.failures > 0 and counts.rows == 6
+            await keeping.settled(1)
+            assert keeping.counts.failures > 0 and keeping.counts.rows == 6
         finally:
             sql_service.start()
-        await app.runtime.service("stored_completions").settled(20)
-        assert counts.rows == 0 and counts.written == 7
+        await keeping.settled(20)
+        assert keeping.counts.rows == 0 and keeping.counts.written == 7
         assert await caller.ids() == made[:7]
     text = caplog.text
     assert text.count("attempts to write chat completions failed") == 1

@@ -5,13 +5,14 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeGuard, cast
+from itertools import compress
+from typing import Any, TypeGuard, cast
 
 from pydantic_core import SchemaValidator, core_schema, from_json, to_json
 
 from specstack.http.call import Call, Observe, Observer
 from specstack.services.stored_completions.chunks import Assembly, Json
-from specstack_wire import SHARED, Clock, Event, Ids, Owned, Payload, RequestContext, Scope, given
+from specstack_wire import MISSING, SHARED, Clock, Event, Ids, OwnedColumns, Payload, RequestContext, Scope
 from specstack_wire.event import Burst, data_of
 
 SLICE = 0.002
@@ -50,14 +51,10 @@ _LONGEST_NAME = 255
 _Parts = list[bytes | Event[Any]]
 
 
-class Kept(NamedTuple):
-    """An answered call: whose it is, what was asked, the reply's bytes or its chunks as they went out."""
-
-    scope: Scope
-    model: str
-    metadata: Any
-    request: bytes
-    reply: bytes | _Parts
+Kept = tuple[Scope, str, Any, bytes, bytes | _Parts]
+"""An answered call: whose it is, the model and metadata that were asked for, the request's bytes, and the
+reply's or its chunks as they went out. It is a plain tuple because one is made on the path of every call."""
+_MODEL, _REPLY = 1, 4
 
 
 def scope_of(ctx: RequestContext) -> Scope:
@@ -79,28 +76,23 @@ def recorder(keep: Keep, when: str | None, most: int) -> Observe:
 
     A stream that has grown beyond `most` bytes is given up, and handed over as it is.
     """
-    order = _Order(keep, when, most)
 
     def observe(call: Call) -> Observer:
-        return _Watch(call, order)
+        return _Watch(call, keep, when, most)
 
     return observe
-
-
-class _Order(NamedTuple):
-    keep: Keep
-    when: str | None
-    most: int
 
 
 class _Watch(Observer):
     """Keeps the bytes that pass by; nothing is read here."""
 
-    __slots__ = ("_call", "_events", "_order", "_size")
+    __slots__ = ("_call", "_events", "_keep", "_most", "_size", "_when")
 
-    def __init__(self, call: Call, order: _Order) -> None:
+    def __init__(self, call: Call, keep: Keep, when: str | None, most: int) -> None:
         self._call = call
-        self._order = order
+        self._keep = keep
+        self._when = when
+        self._most = most
         self._events: _Parts | None = None
 
     def _asked(self, when: str) -> bool:
@@ -109,21 +101,21 @@ class _Watch(Observer):
 
     @property
     def wants_events(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        when = self._order.when
+        when = self._when
         wanted = when is None or self._asked(when)
         if wanted:
             self._events, self._size = [], 0
         return wanted
 
     def replied(self, reply: Payload[Any]) -> None:
-        when = self._order.when
+        when = self._when
         if when is None or self._asked(when):
             raw = reply.raw
             self._hand_over(raw, len(raw))
 
     def burst(self, burst: Burst[Any]) -> None:
         events = self._events
-        if events is not None and self._size <= self._order.most:
+        if events is not None and self._size <= self._most:
             for part in burst.parts:
                 self._size += len(part if isinstance(part, bytes) else part.raw) + _EVENT
                 events.append(part)
@@ -139,9 +131,12 @@ class _Watch(Observer):
         request = call.request
         if request is None:
             return
-        body, raw = request.body, request.raw
-        kept = Kept(scope_of(call.ctx), body.model, given(body.metadata), raw, reply)
-        self._order.keep(kept, len(raw) + size + ROW)
+        body, raw, ctx = request.body, request.raw, call.ctx
+        scope = SHARED if ctx.principal is None and not ctx.tenant else scope_of(ctx)
+        metadata = body.metadata
+        if metadata is MISSING:
+            metadata = None
+        self._keep((scope, body.model, metadata, raw, reply), len(raw) + size + ROW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,65 +146,90 @@ class RowReader:
     ids: Ids
     clock: Clock
 
-    async def rows(self, batch: Sequence[Kept]) -> list[Owned]:
+    async def rows(self, batch: Sequence[Kept]) -> OwnedColumns:
         """The rows of those replies that can be read, without holding up the event loop for long."""
-        found: list[Owned] = []
-        begun, read = time.perf_counter(), 0
+        read: list[Kept] = []
+        heads: list[Json] = []
+        replies: list[bytes] = []
+        begun, since = time.perf_counter(), 0
         for kept in batch:
-            if read > _MUCH:
+            if since > _MUCH:
                 if time.perf_counter() - begun > SLICE:
                     await asyncio.sleep(0)
                     begun = time.perf_counter()
-                read = 0
-            reply = kept.reply
+                since = 0
+            reply = kept[_REPLY]
             try:
                 if isinstance(reply, bytes):
-                    read += len(reply)
-                    row = self._row(kept, reply)
+                    since += len(reply)
+                    try:
+                        head = _HEAD(reply)
+                    except ValueError:
+                        head, reply = self._completed(kept, from_json(reply))
                 else:
-                    read = _MUCH + 1
-                    row = await self._put_together(kept, reply)
+                    since = _MUCH + 1
+                    head, reply = self._completed(kept, await _put_together(reply))
             except ValueError:
                 continue
-            if row is not None:
-                found.append(row)
-        return found
+            read.append(kept)
+            heads.append(head)
+            replies.append(reply)
+        return _rows(read, heads, replies)
 
-    async def _put_together(self, kept: Kept, parts: _Parts) -> Owned | None:
-        whole = Assembly()
-        events: list[bytes] = []
-        for part in parts:
-            if isinstance(part, bytes):
-                events += data_of(part)
-            else:
-                events.append(part.raw)
-        begun = time.perf_counter()
-        for at in range(0, len(events), _LOOK):
-            if at and time.perf_counter() - begun > SLICE:
-                await asyncio.sleep(0)
-                begun = time.perf_counter()
-            whole.read(events[at : at + _LOOK])
-        completion = whole.completion()
-        return None if completion is None else self._completed(kept, completion)
-
-    def _row(self, kept: Kept, raw: bytes) -> Owned | None:
-        try:
-            head = _HEAD(raw)
-        except ValueError:
-            completion = from_json(raw)
-            return self._completed(kept, cast(Json, completion)) if isinstance(completion, dict) else None
-        return _owned(kept, head["id"], head["created"], raw)
-
-    def _completed(self, kept: Kept, completion: Json) -> Owned | None:
-        """The row of a completion, which gets what it lacks."""
-        completion_id, created = completion.get("id"), completion.get("created")
+    def _completed(self, kept: Kept, completion: Any) -> tuple[Json, bytes]:
+        """A completion, which gets what it lacks. Raises ValueError if it is none or its id is too long."""
+        if not isinstance(completion, dict):
+            raise ValueError("a chat completion is an object")
+        made = cast(Json, completion)
+        completion_id, created = made.get("id"), made.get("created")
         if not _is_text(completion_id):
-            completion_id = completion["id"] = self.ids.new("chatcmpl-")
+            made["id"] = self.ids.new("chatcmpl-")
         if not _is_time(created):
             rounded = isinstance(created, float) and abs(created) < _LARGEST
-            created = completion["created"] = int(cast(float, created)) if rounded else self.clock.created()
-        completion.setdefault("model", kept.model)
-        return _owned(kept, completion_id, created, to_json(completion))
+            made["created"] = int(cast(float, created)) if rounded else self.clock.created()
+        made.setdefault("model", kept[_MODEL])
+        if len(made["id"]) > LONGEST_ID:
+            raise ValueError("nobody could ask for such an id")
+        return made, to_json(made)
+
+
+def _rows(read: Sequence[Kept], heads: Sequence[Json], replies: Sequence[bytes]) -> OwnedColumns:
+    ids = [head["id"] for head in heads]
+    if "\0" in "".join(ids):
+        # No database takes such an id.
+        usable = ["\0" not in one for one in ids]
+        left = list(compress(read, usable)), list(compress(heads, usable)), list(compress(replies, usable))
+        return _rows(*left)
+    if not read:
+        return OwnedColumns((), {})
+    scopes, models, metadata, requests, _ = zip(*read, strict=True)
+    columns = {
+        "completion_id": ids,
+        "created": [head["created"] for head in heads],
+        "model": models,
+        "metadata": [_keepable(one) if one else None for one in metadata],
+        "request": requests,
+        "reply": replies,
+    }
+    return OwnedColumns(scopes, columns)
+
+
+async def _put_together(parts: _Parts) -> Json | None:
+    """The completion of a stream; None if its chunks make none."""
+    whole = Assembly()
+    events: list[bytes] = []
+    for part in parts:
+        if isinstance(part, bytes):
+            events += data_of(part)
+        else:
+            events.append(part.raw)
+    begun = time.perf_counter()
+    for at in range(0, len(events), _LOOK):
+        if at and time.perf_counter() - begun > SLICE:
+            await asyncio.sleep(0)
+            begun = time.perf_counter()
+        whole.read(events[at : at + _LOOK])
+    return whole.completion()
 
 
 def _is_text(found: Any) -> TypeGuard[str]:
@@ -218,22 +238,6 @@ def _is_text(found: Any) -> TypeGuard[str]:
 
 def _is_time(found: Any) -> TypeGuard[int]:
     return type(found) is int and -_LARGEST <= found < _LARGEST
-
-
-def _owned(kept: Kept, completion_id: str, created: int, reply: bytes) -> Owned | None:
-    """The row; None for an id that no database takes, or that is too long to be asked for."""
-    if len(completion_id) > LONGEST_ID or "\0" in completion_id:
-        return None
-    scope, model, metadata, request, _ = kept
-    values = {
-        "completion_id": completion_id,
-        "created": created,
-        "model": model,
-        "metadata": _keepable(metadata) if metadata else None,
-        "request": request,
-        "reply": reply,
-    }
-    return Owned(scope, values)
 
 
 def _shortened(name: str) -> str:

@@ -1,9 +1,9 @@
 """Many rows at once: looked at column by column, which costs a tenth of looking at each value."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
 from operator import itemgetter
-from typing import Any, cast
+from typing import Any
 
 from pydantic_core import to_json
 
@@ -35,8 +35,21 @@ class Batches:
             given = zip(*map(self._values, rows), strict=True)
         except KeyError:
             return None
+        return self.looked_at(given)
+
+    def held(self, values: Mapping[str, Sequence[Any]]) -> list[Sequence[Any]] | None:
+        """The same of rows that come in columns."""
+        if len(values) != self._many:
+            return None
+        try:
+            return self.looked_at(self._values(values))
+        except KeyError:
+            return None
+
+    def looked_at(self, columns: Iterable[Sequence[Any]]) -> list[Sequence[Any]] | None:
+        """The columns in the table's order as databases get them, None if a value needs a closer look."""
         found: list[Sequence[Any]] = []
-        for (look, longest, nullable), values in zip(self._looks, given, strict=False):
+        for (look, longest, nullable), values in zip(self._looks, columns, strict=False):
             column = _nullable(values, look, longest) if nullable else look(values, longest)
             if column is None:
                 return None
@@ -79,18 +92,17 @@ def _numbers(values: Sequence[Any], longest: int | None) -> Sequence[Any] | None
     return values if {*map(type, values)} == _FLOATS and all(map(isfinite, values)) else None
 
 
-def _objects(values: Sequence[Any], longest: int | None) -> Sequence[Any] | None:
+def _objects(values: Sequence[dict[Any, Any]], longest: int | None) -> Sequence[Any] | None:
     """Flat objects of texts."""
     found: list[str] = []
     for value in values:
         if type(value) is not dict:
             return None
-        members = cast("dict[Any, Any]", value)
         try:
             # Joining says whether all are texts.
-            if "\0" in "".join((*members, *members.values())):
+            if "\0" in "".join((*value, *value.values())):
                 return None
-            found.append(to_json(members).decode())
+            found.append(to_json(value).decode())
         except (TypeError, ValueError):
             return None
     return found

@@ -1,13 +1,13 @@
 """New rows as statements of the driver: a server that only keeps rows never loads SQLAlchemy."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, repeat
 from typing import Any
 
 from specstack.descriptors import SqlTable
 from specstack.storage.sql.batches import Batches
 from specstack.storage.sql.values import Filler, checked_scope
-from specstack_wire import Owned, Scope
+from specstack_wire import Owned, OwnedColumns, Scope
 
 Statement = tuple[str, Sequence[Any]]
 """SQL with places for values, and the values."""
@@ -15,6 +15,8 @@ Statement = tuple[str, Sequence[Any]]
 TOGETHER = (64, 8, 1)
 """Rows in one statement: after each, the thread waits for the interpreter, which a busy loop seldom frees."""
 _SCOPE = ("tenant", "owner")
+_INSERT = {"sqlite": "INSERT OR ROLLBACK"}
+"""What fails undoes its whole transaction: SQLite need not write down how to undo one statement of it."""
 _CASTS = {"string": "VARCHAR", "text": "VARCHAR", "integer": "BIGINT", "json": "JSONB"}
 """Types that PostgreSQL would not find out by itself where many rows come in one statement."""
 
@@ -30,7 +32,7 @@ class Insertion:
         kinds = ["string", "string", *(one.kind for one in written)]
         names = ", ".join(f'"{name}"' for name in (*_SCOPE, *(one.name for one in written)))
         row = f"({', '.join(_place(kind, dialect) for kind in kinds)})"
-        head = f"INSERT INTO {table.table} ({names}) VALUES "
+        head = f"{_INSERT.get(dialect, 'INSERT')} INTO {table.table} ({names}) VALUES "
         self._texts = [(many, head + ", ".join([row] * many)) for many in TOGETHER]
 
     def statements(self, rows: Sequence[Owned]) -> Iterator[Statement]:
@@ -38,16 +40,17 @@ class Insertion:
         return self._cut(self._checked(rows))
 
     def _checked(self, rows: Sequence[Owned]) -> Sequence[Sequence[Any]]:
-        scopes = [row.scope for row in rows]
-        checked: Scope | None = None
-        for scope in scopes:
-            # Rows that come together are often one caller's, whose scope is one object.
-            if scope is not checked:
-                checked = checked_scope(scope)
-        columns = self._batches.columns([row.values for row in rows])
+        if not rows:
+            return ()
+        if isinstance(rows, OwnedColumns):
+            scopes, columns = rows.scopes, self._batches.held(rows.values)
+        else:
+            scopes, given = zip(*rows, strict=True)
+            columns = self._batches.columns(given)
+        tenants, owners = _names(scopes)
         if columns is None:
             return [self._row(row.values, row.scope) for row in rows]
-        return list(zip([one.tenant for one in scopes], [one.owner for one in scopes], *columns, strict=True))
+        return list(zip(tenants, owners, *columns, strict=True))
 
     def _cut(self, values: Sequence[Sequence[Any]]) -> Iterator[Statement]:
         at = 0
@@ -64,6 +67,17 @@ class Insertion:
             if name in self._names:
                 raise ValueError(f"{name}: the database counts it up") from None
             raise ValueError(f"there is no column {name!r}") from None
+
+
+def _names(scopes: Sequence[Scope]) -> tuple[Iterable[str], Iterable[str]]:
+    """The tenants and the owners, checked."""
+    first = checked_scope(scopes[0])
+    # Rows that come together are often one caller's, whose scope is one object.
+    if scopes.count(first) == len(scopes):
+        return repeat(first.tenant, len(scopes)), repeat(first.owner, len(scopes))
+    for scope in scopes:
+        checked_scope(scope)
+    return [one.tenant for one in scopes], [one.owner for one in scopes]
 
 
 def _place(kind: str, dialect: str) -> str:
