@@ -76,7 +76,7 @@ def status(url: str) -> int:
 
 
 def until(url: str, wanted: int) -> None:
-    """A second is promised, half of it between two looks; how long a busy machine takes besides, nobody knows."""
+    """A second is promised, half of it between two looks; what a busy machine takes besides nobody knows."""
     assert POLL <= 0.5
     deadline = time.monotonic() + 20
     while (found := status(url)) != wanted:
