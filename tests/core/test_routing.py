@@ -48,7 +48,7 @@ ROLES = {"invalid": Invalid, "provider_not_found": NoSuchProvider, "provider_req
 class Owner:
     """A provider: `has` is what it announces, or an error to raise."""
 
-    def __init__(self, *has: str, fails: Exception | None = None, hangs: bool = False) -> None:
+    def __init__(self, *has: str, fails: BaseException | None = None, hangs: bool = False) -> None:
         self.has = list(has)
         self.fails = fails
         self.hangs = hangs
@@ -353,6 +353,12 @@ async def test_a_failure_is_logged_once_and_asked_again_later(
     await found.list(CTX)
     await settle(lambda: a.asked == 3)
     assert await found.list(CTX) == ["a/x discovered"]
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError()])
+async def test_a_provider_that_ends_the_process_when_asked(error: BaseException) -> None:
+    found = table(a=Owner(fails=error), b=Owner("y"))
+    assert await found.list(CTX) == ["b/y discovered"]
 
 
 async def test_answers_are_kept_for_their_time_and_through_failures(monkeypatch: pytest.MonkeyPatch) -> None:
