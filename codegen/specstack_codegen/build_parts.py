@@ -50,6 +50,7 @@ def _resource(name: str, node: Map, pos: Any) -> Resource:
         conflict=node.text("conflict"),
         wrong_attribute=node.text("wrong_attribute"),
         record=node.get("record"),
+        offered=node.get("offered"),
         id_style=style,
         attributes=tuple(_attribute(key, node.map("attributes").map(key)) for key in node.map("attributes")),
         record_fields=plain(node.map("record_fields")),

@@ -295,7 +295,10 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """A routable resource and its table. `record_fields` maps record fields to their sources."""
+    """A routable resource and its table. `record_fields` maps record fields to their sources.
+
+    `offered` is the setting of providers that lists what they offer.
+    """
 
     name: str
     plural: str
@@ -309,6 +312,7 @@ class Resource:
     conflict: str
     wrong_attribute: str
     record: str | None
+    offered: str | None
     id_style: Literal["provider-prefixed", "plain"]
     attributes: tuple[Attribute, ...]
     record_fields: Mapping[str, Any]

@@ -1,5 +1,6 @@
 """What the schema of `server` cannot say: which of its settings fit together."""
 
+import re
 from collections.abc import Callable, Container, Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,9 @@ from specstack.positions import Path
 if TYPE_CHECKING:
     from specstack_api.run_config import ApiKeysAuth, QuotaConfig, QuotaWindow, ServerConfig
 
+_HOST = re.compile(r"\*|(\*\.)?[^\s/:*@\[\]]+|[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*")
+"""A name, all names below one, any name, or an IPv6 address."""
+
 
 def server_faults(
     server: "ServerConfig", operations: Callable[[], Iterable[Operation]], expanded: Container[Path]
@@ -20,6 +24,12 @@ def server_faults(
     `operations` gives all that the server knows; it is called only where the run config names some.
     `expanded` are the paths of values that hold references, also of those that came to nothing.
     """
+    for index, name in enumerate(server.allowed_hosts or ()):
+        if not _HOST.fullmatch(name):
+            message = (
+                "is no host name; write it without scheme, port and path: api.example.com, *.example.com or *"
+            )
+            yield ("server", "allowed_hosts", index), message
     yield from _quota(server.quota, operations, expanded, ("server", "quota"))
     if server.auth.provider_config is not None:
         yield from _api_keys(server.auth.provider_config, ("server", "auth", "provider_config"))

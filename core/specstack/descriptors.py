@@ -4,7 +4,7 @@ Every fact about an operation, resource or provider reaches the runtime through 
 no other runtime module knows an API, a resource or a provider by name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -141,7 +141,8 @@ class ResourceSpec:
     """A routable resource. The error fields name classes of the spec's error table.
 
     `attributes` maps each attribute that operations may require to its allowed values; the first
-    is the default. `discover` names the provider hook that lists a provider's own resources.
+    is the default. `discover` names the provider hook that lists a provider's own resources; `offered` the
+    setting of providers with their own ids of what they offer, where that is not everything.
     """
 
     name: str
@@ -154,6 +155,12 @@ class ResourceSpec:
     wrong_attribute: type[Exception]
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     discover: str | None = None
+    offered: str | None = None
+
+    def offers(self, config: object) -> frozenset[str] | None:
+        """What a provider with these settings offers, by its own ids; None for everything."""
+        found: Iterable[str] | None = getattr(config, self.offered, None) if self.offered else None
+        return None if found is None else frozenset(found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

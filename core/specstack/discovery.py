@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
+from specstack.foreign import is_failure
 from specstack_wire import ApiError
 
 T = TypeVar("T")
@@ -73,7 +74,9 @@ class Discovery(Generic[T]):
             self._failed(f"no answer within {LIMIT:g} s")
         except ApiError as error:
             self._failed(error.message)
-        except Exception as error:  # a provider's bug must not take the others' resources away
+        except BaseException as error:  # a provider's bug must not take the others' resources away
+            if not is_failure(error):
+                raise
             self._failed(f"{type(error).__name__}: {error}")
         else:
             self._fresh_until = time.monotonic() + TIME_TO_LIVE

@@ -89,7 +89,11 @@ class Route(Generic[P]):
 
 @dataclass(frozen=True, slots=True)
 class Member(Generic[P]):
-    """A provider that takes part in a table; `discovers` says whether it can list its own resources."""
+    """A provider that takes part in a table; `discovers` says whether it can list its own resources.
+
+    `offers` are its own ids of all that it will serve; None for whatever it has.
+    """
 
     provider: P
     discovers: bool = False
+    offers: frozenset[str] | None = None

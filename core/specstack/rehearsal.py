@@ -63,7 +63,9 @@ def _tables(
         tables[name] = load_reference(reference)(roles=roles, clock=SystemClock(), log=log)
     for one in providers:
         for name in server.apis[one.api].routed_by:
-            tables[name].join(one.provider_id, Member(None), default=one.default)
+            table = tables[name]
+            member = Member(None, offers=table.resource.offers(one.config))
+            table.join(one.provider_id, member, default=one.default)
     return tables
 
 

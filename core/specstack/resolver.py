@@ -161,7 +161,9 @@ def _creator(one: ConfiguredProvider) -> Callable[..., Awaitable[Any]]:
         module = import_module(one.spec.module)
     except ImportError as error:
         raise _missing(one, error) from None
-    except Exception as error:
+    except BaseException as error:
+        if not is_failure(error):
+            raise
         raise _failed(one, "import", error) from error
     create = getattr(module, "create", None)
     if not inspect.iscoroutinefunction(create):

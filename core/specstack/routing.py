@@ -5,7 +5,6 @@ client (`record`), how a client's registration reads (`registration`) and how a 
 for what it has (`discover`).
 """
 
-import difflib
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from specstack.descriptors import ResourceSpec
 from specstack.discovery import Discovery, wait_for_first
 from specstack.entries import Entry, Keeper, Member, Registration, Route, Source
+from specstack.refusals import Refusals, short
 from specstack_wire import ApiError, Clock, RequestContext
 
 __all__ = ["Entry", "Member", "Registration", "Route", "RoutingTable", "Source"]
@@ -24,7 +24,6 @@ R = TypeVar("R")
 
 FIRST_WAIT = 2.0
 """Seconds that a listing or an unknown id waits for providers that have not answered yet."""
-_LONGEST_COMPARED = 200
 
 
 class RoutingTable(Generic[R, P]):
@@ -33,7 +32,8 @@ class RoutingTable(Generic[R, P]):
 
     Ids: what the run config or a client registers is named as given; what a provider announces is
     named `provider_id/id` (where the resource is provider-prefixed) and answers to its bare id too,
-    as long as one provider has it. `provider_id/anything` reaches that provider even unannounced.
+    as long as one provider has it. `provider_id/anything` reaches that provider even unannounced, and
+    names nothing of another.
 
     Errors raised are the resource's own (`not_found`, `conflict`, `wrong_attribute`) and those of the
     roles `invalid`, `provider_not_found` and `provider_required`.
@@ -43,7 +43,7 @@ class RoutingTable(Generic[R, P]):
 
     def __init__(self, *, roles: Mapping[str, type[ApiError]], clock: Clock, log: logging.Logger) -> None:
         self.keeper: Keeper | None = None
-        self._roles = roles
+        self._refuse = Refusals(self.resource, roles)
         self._clock = clock
         self._log = log
         self._members: dict[str, Member[P]] = {}
@@ -125,6 +125,16 @@ class RoutingTable(Generic[R, P]):
         """The providers that take part, by id."""
         return {provider_id: member.provider for provider_id, member in self._members.items()}
 
+    def unserved(self, entry: Entry) -> str:
+        """Why no provider serves an entry, which stands in the registry perhaps; "" where one does."""
+        member = self._members.get(entry.provider_id)
+        if member is None:
+            return f"its provider '{entry.provider_id}' is not configured"
+        if member.offers is None or entry.provider_resource_id in member.offers:
+            return ""
+        shown = short(entry.provider_resource_id)
+        return f"'{shown}' is not in {self.resource.offered} of its provider '{entry.provider_id}'"
+
     def choose(
         self, ctx: RequestContext, provider_id: str | None, *, param: str | None = None
     ) -> tuple[str, P]:
@@ -136,19 +146,9 @@ class RoutingTable(Generic[R, P]):
             default = self._marked or (next(iter(self._members)) if len(self._members) == 1 else None)
             if default is not None:
                 return default, self._members[default].provider
-            names = ", ".join(self._members) or "none is configured"
-            text = f"Name the provider that the {self.resource.name} is for (providers: {names})."
-            raise self._roles["provider_required"](text, param=param)
-        member = self._members.get(provider_id)
-        if member is None:
-            close = difflib.get_close_matches(provider_id[:_LONGEST_COMPARED], list(self._members), 1)
-            names = (
-                f"did you mean '{close[0]}'?"
-                if close
-                else f"there are: {', '.join(self._members) or 'none'}."
-            )
-            text = f"No provider '{_short(provider_id)}' serves {self.resource.plural}; {names}"
-            raise self._roles["provider_not_found"](text, param=param)
+        member = None if provider_id is None else self._members.get(provider_id)
+        if provider_id is None or member is None:
+            raise self._refuse.no_provider(provider_id, list(self._members), param)
         return provider_id, member.provider
 
     # -- changes ---------------------------------------------------------------------------
@@ -163,7 +163,8 @@ class RoutingTable(Generic[R, P]):
     ) -> R:
         """Enter a resource; the same registration twice is fine.
 
-        Raises `conflict` when the id names something else already, and the roles `provider_not_found`,
+        Raises `conflict` when the id names something else already or is another provider's, or when its
+        provider does not offer the resource, and the roles `provider_not_found`,
         `provider_required` and `invalid` (an attribute value that does not exist).
         """
         return self.record(await self.enter(ctx, wanted, source=source, param=param))
@@ -204,7 +205,7 @@ class RoutingTable(Generic[R, P]):
         """Let the kept entries be all that clients have registered. The run config's hide them."""
         own = {key: entry for key, entry in self._own.items() if entry.source == "config"}
         for entry in kept:
-            if entry.provider_id in self._members:
+            if not self.unserved(entry):
                 self._first_seen[entry.identifier] = entry.created
                 own.setdefault(entry.identifier, entry)
         if own != self._own:
@@ -216,9 +217,9 @@ class RoutingTable(Generic[R, P]):
         async with self._changing():
             entry = await self._found(identifier, param)
             if entry.source == "discovered":
-                raise self._kept(entry, f"its provider '{entry.provider_id}' announces it", param)
+                raise self._refuse.kept(entry, f"its provider '{entry.provider_id}' announces it", param)
             if entry.source == "config":
-                raise self._kept(entry, "it stands in the run config; remove it there", param)
+                raise self._refuse.kept(entry, "it stands in the run config; remove it there", param)
             await self._drop(entry)
         return entry
 
@@ -229,7 +230,7 @@ class RoutingTable(Generic[R, P]):
         """
         entry = await self.entry(ctx, identifier, param=param)
         if entry.source == "config":
-            raise self._kept(entry, "it stands in the run config; remove it there", param)
+            raise self._refuse.kept(entry, "it stands in the run config; remove it there", param)
         return self._routes[entry.identifier]
 
     async def forget(self, ctx: RequestContext, route: Route[P]) -> None:
@@ -290,9 +291,13 @@ class RoutingTable(Generic[R, P]):
         if existing is not None and existing.source != "discovered":
             if replace(entry, source=existing.source) == existing:
                 return existing
-            raise self._taken(existing, param)
+            raise self._refuse.taken(existing, param)
+        if self._prefixed and slash and prefix in self._members and prefix != provider_id:
+            raise self._refuse.elsewhere(entry, prefix, param)
         if existing is not None and existing.place != entry.place:
-            raise self._taken(existing, param)
+            raise self._refuse.taken(existing, param)
+        if why := self.unserved(entry):
+            raise self._refuse.not_offered(entry, why, param)
         return replace(entry, tenant=ctx.tenant, owner=ctx.principal.id if ctx.principal else None)
 
     def _put(self, entry: Entry) -> Entry:
@@ -346,8 +351,7 @@ class RoutingTable(Generic[R, P]):
             if value in allowed:
                 attributes[name] = value
             elif strict:
-                text = f"'{name}' of a {self.resource.name} is one of: {', '.join(allowed)}."
-                raise self._roles["invalid"](text, param=name)
+                raise self._refuse.attribute(name, allowed)
         return attributes
 
     def _rebuild(self) -> None:
@@ -361,7 +365,9 @@ class RoutingTable(Generic[R, P]):
                 entries.setdefault(
                     identifier, self._entry(found, identifier, own_id, provider_id, "discovered")
                 )
-                bare.setdefault(own_id, []).append(identifier)
+                # The bare id of one provider's may look like another's whole one: it is that one's.
+                if own_id.partition("/")[0] not in self._members or "/" not in own_id:
+                    bare.setdefault(own_id, []).append(identifier)
         routes = {key: self._route(entry) for key, entry in entries.items()}
         if self._prefixed:
             for key, entry in self._own.items():
@@ -392,58 +398,11 @@ class RoutingTable(Generic[R, P]):
         self, entry: Entry, identifier: str, requires: Mapping[str, Sequence[str]], param: str | None
     ) -> None:
         for name, allowed in requires.items():
-            actual = entry.attributes.get(name, "")
-            if actual not in allowed:
-                raise self._error(
-                    self.resource.wrong_attribute,
-                    f"The {self.resource.name} '{identifier}' has {name} '{actual}'; "
-                    f"this operation needs {' or '.join(allowed)}.",
-                    param,
-                )
-
-    def _taken(self, existing: Entry, param: str | None) -> Exception:
-        text = (
-            f"The {self.resource.name} '{existing.identifier}' exists already with other values, "
-            f"at the provider '{existing.provider_id}'; unregister it first or choose another id."
-        )
-        return self._error(self.resource.conflict, text, param)
-
-    def _kept(self, entry: Entry, reason: str, param: str | None) -> Exception:
-        text = f"The {self.resource.name} '{entry.identifier}' cannot be removed here: {reason}."
-        return self._error(self.resource.conflict, text, param)
+            if entry.attributes.get(name, "") not in allowed:
+                raise self._refuse.wrong(entry, identifier, name, allowed, param)
 
     def _unknown(self, identifier: str, param: str | None) -> Exception:
-        kind, shown = self.resource.name, _short(identifier)
         if several := self._ambiguous.get(identifier):
-            text = f"Several providers have the {kind} '{shown}'; use {_quoted(several, 'or')}."
-            return self._error(self.resource.not_found, text, param)
-        text = f"The {kind} '{shown}' does not exist."
-        if close := self._close_to(identifier):
-            text += f" Did you mean {_quoted(close, 'or')}?"
-        elif self._entries:
-            text += f" Known are, for example, {_quoted(list(self._entries)[:3], 'and')}."
-        else:
-            text += f" No {self.resource.plural} are known: see the providers' health, or register one."
-        return self._error(self.resource.not_found, text, param)
-
-    def _close_to(self, identifier: str) -> Sequence[str]:
-        """Up to three ids like the one that was asked for, each of another resource."""
-        if len(identifier) > _LONGEST_COMPARED:
-            return []
-        found: dict[str, str] = {}
-        for name in difflib.get_close_matches(identifier, list(self._routes), 6, 0.5):
-            entry = self._routes[name].entry
-            found.setdefault(entry.identifier if entry else name, name)
-        return tuple(found.values())[:3]
-
-    def _error(self, kind: type[Exception], message: str, param: str | None) -> Exception:
-        return kind(message, param=param) if issubclass(kind, ApiError) else kind(message)
-
-
-def _quoted(names: Sequence[str], word: str) -> str:
-    quoted = [f"'{name}'" for name in names]
-    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} {word} {quoted[-1]}"
-
-
-def _short(identifier: str) -> str:
-    return identifier if len(identifier) <= _LONGEST_COMPARED else identifier[:_LONGEST_COMPARED] + "…"
+            return self._refuse.ambiguous(identifier, several, param)
+        ids = {name: route.resource_id or name for name, route in self._routes.items()}
+        return self._refuse.unknown(identifier, list(self._entries), ids, param)

@@ -198,7 +198,8 @@ class Runtime:
         for name in self.server.apis[one.api].routed_by:
             table = self.table(name)
             discovers = table.resource.discover in spec.capabilities
-            table.join(one.provider_id, Member(running.provider, discovers), default=one.default)
+            member = Member(running.provider, discovers, table.resource.offers(one.config))
+            table.join(one.provider_id, member, default=one.default)
 
     def _can_serve(self, api: str) -> bool:
         return any(self.providers(one) for one in apis_behind(self.server, api))

@@ -26,8 +26,9 @@ def server_context(settings: "TlsConfig") -> ssl.SSLContext:
         context.load_cert_chain(settings.certfile, settings.keyfile, password=_no_password)
     except (ssl.SSLError, ValueError) as error:
         both = f"{settings.certfile} and {settings.keyfile}" if settings.keyfile else settings.certfile
+        reason = _lacking(settings) or f"{both}: {_reason(error)}"
         raise StartupError(
-            f"server.tls: {both}: {_reason(error)}; give the certificate chain as PEM in certfile and its "
+            f"server.tls: {reason}; give the certificate chain as PEM in certfile and its "
             "unencrypted key in keyfile"
         ) from None
     if settings.cafile is not None:
@@ -48,6 +49,16 @@ def _readable(name: str, path: str) -> None:
         raise StartupError(f"server.tls.{name}: {path}: cannot be read: {error.strerror}") from None
 
 
+def _lacking(settings: "TlsConfig") -> str:
+    """Which part is not in its file, as far as the file's words tell."""
+    keyfile = settings.keyfile or settings.certfile
+    if b" CERTIFICATE-----" not in Path(settings.certfile).read_bytes():
+        return f"{settings.certfile} holds no certificate"
+    if b"PRIVATE KEY-----" not in Path(keyfile).read_bytes():
+        return f"{keyfile} holds no private key"
+    return ""
+
+
 def _no_password() -> str:
     raise ValueError("the key is encrypted")
 
@@ -55,5 +66,5 @@ def _no_password() -> str:
 def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
         reason = (error.reason or "").replace("_", " ").lower()
-        return reason or "it holds no certificate"
+        return reason or "it cannot be read"
     return str(error)

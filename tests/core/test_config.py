@@ -1,5 +1,6 @@
 """Run configs: what is read, and a gallery of wrong ones with the exact messages."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -581,6 +582,25 @@ def test_a_plain_key_that_is_hashed_too() -> None:
 )  # fmt: skip
 def test_wrong_guards(text: str, message: str) -> None:
     assert faults(server_with(text)) == [message]
+
+
+def test_names_of_hosts() -> None:
+    right = ["*", "api.example.com", "*.example.com", "Büro.lan", "my_host", "10.0.0.1", "2001:db8::1", "::1"]
+    read(server_with(f"allowed_hosts: {json.dumps(right)}"))
+    for wrong in (
+        "http://a.example",
+        "a.example:8080",
+        "a.example/",
+        "*.x.*",
+        "a b",
+        "",
+        "[::1]",
+        "10.0.0.1:1",
+    ):
+        assert faults(server_with(f"allowed_hosts: [ok, {json.dumps(wrong)}]")) == [
+            "5: server.allowed_hosts[1]: is no host name; write it without scheme, port and path: "
+            "api.example.com, *.example.com or *"
+        ], wrong
 
 
 # -- server.quota --------------------------------------------------------------------------

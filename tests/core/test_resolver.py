@@ -237,6 +237,13 @@ async def test_a_failure_is_one_line_and_stops_what_ran(error: BaseException, re
     assert ("stop one" in toy.Toy.log) == (when == "start")
 
 
+async def test_a_module_that_ends_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "toy_leaving.py").write_text("import sys\nsys.exit(3)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = await failure([toy.spec("alone", "a", module="toy_leaving")], config({"alone": ["one a"]}))
+    assert found == "run.yaml:5: providers.alone[0]: provider 'one' (a) did not import: SystemExit: 3"
+
+
 async def test_a_start_that_is_not_async() -> None:
     class Plain(toy.Toy):
         def start(self) -> Any:

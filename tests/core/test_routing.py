@@ -48,7 +48,7 @@ ROLES = {"invalid": Invalid, "provider_not_found": NoSuchProvider, "provider_req
 class Owner:
     """A provider: `has` is what it announces, or an error to raise."""
 
-    def __init__(self, *has: str, fails: Exception | None = None, hangs: bool = False) -> None:
+    def __init__(self, *has: str, fails: BaseException | None = None, hangs: bool = False) -> None:
         self.has = list(has)
         self.fails = fails
         self.hangs = hangs
@@ -77,6 +77,7 @@ class Table(RoutingTable[str, Owner]):
         wrong_attribute=WrongKind,
         attributes={"kind": ("big", "small")},
         discover="list_things",
+        offered="the_list",
     )
 
     def record(self, entry: Entry) -> str:
@@ -220,7 +221,7 @@ async def test_the_same_registration_twice_is_fine_and_another_is_a_conflict() -
 async def test_an_announced_id_cannot_be_turned_to_another_provider() -> None:
     found = table(a=Owner("x"), b=Owner())
     await found.refresh(CTX)
-    with pytest.raises(Conflict, match="at the provider 'a'"):
+    with pytest.raises(Conflict, match="of the provider 'a'"):
         await found.register(
             CTX, Registration(identifier="a/x", provider_id="b", provider_resource_id="evil")
         )
@@ -228,6 +229,51 @@ async def test_an_announced_id_cannot_be_turned_to_another_provider() -> None:
     assert (await found.entry(CTX, "a/x")).attributes == {"kind": "small"}
     await found.unregister(CTX, "a/x")
     assert (await found.entry(CTX, "a/x")).source == "discovered"
+
+
+async def test_an_id_of_one_provider_cannot_be_taken_for_another() -> None:
+    a, b = Owner(), Owner()
+    found = table(a=a, b=b)
+    for own_id in (None, "evil"):
+        wanted = Registration(identifier="b/x", provider_id="a", provider_resource_id=own_id)
+        with pytest.raises(Conflict, match=r"that of a thing of the provider 'b'.*such as 'a/x'"):
+            await found.register(CTX, wanted, param="thing_id")
+        with pytest.raises(Conflict):
+            found.add(CTX, wanted, source="config")
+    assert (await found.resolve(CTX, "b/x")).provider is b
+    assert await found.register(CTX, Registration(identifier="org/x", provider_id="a")) == "org/x registered"
+    assert await found.register(CTX, Registration(identifier="b", provider_id="a")) == "b registered"
+    plain = table(Plain, a=a, b=b)
+    assert await plain.register(CTX, Registration(identifier="b/x", provider_id="a")) == "b/x registered"
+
+
+async def test_the_bare_id_of_one_provider_does_not_hide_another() -> None:
+    broker, direct = Owner("direct/x", "org/y"), Owner(fails=OSError("away"))
+    found = table(broker=broker, direct=direct)
+    await found.refresh(CTX)
+    assert (await found.resolve(CTX, "org/y")).provider is broker
+    assert (await found.resolve(CTX, "broker/direct/x")).provider is broker
+    route = await found.resolve(CTX, "direct/x")
+    assert (route.provider, route.provider_resource_id) == (direct, "x")
+
+
+async def test_only_what_a_provider_offers_can_be_registered() -> None:
+    found = table(a=Owner())
+    found.join("b", Member(Owner(), offers=frozenset({"x"})))
+    for wanted in (
+        Registration(identifier="b/y"),
+        Registration(identifier="mine", provider_id="b"),
+        Registration(identifier="b/x", provider_resource_id="y"),
+    ):
+        with pytest.raises(Conflict, match=r"would never be served: '(y|mine)' is not in the_list of its"):
+            await found.register(CTX, wanted)
+    assert await found.register(CTX, Registration(identifier="b/x")) == "b/x registered"
+    mine = Registration(identifier="mine", provider_id="b", provider_resource_id="x")
+    assert await found.register(CTX, mine) == "mine registered"
+    kept = [found.add(CTX, mine)]
+    found.join("b", Member(Owner(), offers=frozenset({"z"})))
+    found.take(kept)
+    assert [entry.identifier for entry in found.known()] == [], "the run config leaves it out now"
 
 
 async def test_only_registered_ones_can_be_unregistered() -> None:
@@ -307,6 +353,12 @@ async def test_a_failure_is_logged_once_and_asked_again_later(
     await found.list(CTX)
     await settle(lambda: a.asked == 3)
     assert await found.list(CTX) == ["a/x discovered"]
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError()])
+async def test_a_provider_that_ends_the_process_when_asked(error: BaseException) -> None:
+    found = table(a=Owner(fails=error), b=Owner("y"))
+    assert await found.list(CTX) == ["b/y discovered"]
 
 
 async def test_answers_are_kept_for_their_time_and_through_failures(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -249,6 +249,16 @@ def test_client_certificates(tmp_path: Path, certificates: Path) -> None:
             "as PEM in certfile and its unencrypted key in keyfile",
         ),
         (
+            "certfile: C/server.pem",
+            "server.tls: C/server.pem holds no private key; give the certificate chain as PEM in certfile "
+            "and its unencrypted key in keyfile",
+        ),
+        (
+            "certfile: C/server.key, keyfile: C/server.pem",
+            "server.tls: C/server.key holds no certificate; give the certificate chain as PEM in certfile "
+            "and its unencrypted key in keyfile",
+        ),
+        (
             "certfile: C/both.pem, cafile: C/names",
             "server.tls.cafile: C/names: no certificate or crl found; give certificates as PEM",
         ),

@@ -75,6 +75,19 @@ def leaves(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, .
         yield path, node
 
 
+@pytest.mark.parametrize("models", ["5", "x"])
+def test_resources_of_another_form_are_left_to_the_check(models: str) -> None:
+    made = upgrade(f"version: 1\nproviders: {{}}\nmodels: {models}\n", "old.yaml", SERVER)
+    with pytest.raises(ConfigError, match=r"registered_resources\.models: must be a list"):
+        read_config(made.text, "new.yaml", SERVER, {})
+
+
+@pytest.mark.parametrize("models", ["[5]", "{a: 1}"])
+def test_resources_that_are_none_are_told(models: str) -> None:
+    made = upgrade(f"version: 1\nproviders: {{}}\nmodels: {models}\n", "old.yaml", SERVER)
+    assert any("models" in line for line in made.report)
+
+
 def test_ours_stays_as_it_is() -> None:
     text = find_distribution("starter").path.read_text()
     result = upgrade(text, "r.yaml", SERVER)

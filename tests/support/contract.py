@@ -53,9 +53,10 @@ KNOWN: Final = {known.id: known for known in (*EXAMPLE_MODELS, *ANNOUNCED)}
 def registration(known: Known) -> Json:
     """The body that registers a known model: whatever its name, the loopback server answers for it."""
     kind = known.attributes.get("model_type", "llm")
+    prefix = known.id.partition("/")[0]
     return {
         "model_id": known.id,
-        "provider_id": PROVIDERS[0],
+        "provider_id": prefix if prefix in PROVIDERS else PROVIDERS[0],
         "provider_model_id": "echo",
         "model_type": kind,
     }

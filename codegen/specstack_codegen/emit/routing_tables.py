@@ -88,6 +88,8 @@ def _spec(ir: Ir, resource: Resource, imports: Imports) -> list[tuple[str, str]]
         found.append(("attributes", f"{{{values}}}"))
     if resource.discover:
         found.append(("discover", repr(resource.discover.method)))
+    if resource.offered:
+        found.append(("offered", repr(resource.offered)))
     return found
 
 

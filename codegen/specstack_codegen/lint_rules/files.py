@@ -41,7 +41,7 @@ def error_roles(spec: Spec) -> Iterator[Finding]:
 
 @rule("resource-fields", across=True)
 def resource_fields(spec: Spec) -> Iterator[Finding]:
-    """What a resource names exists: error classes, record and its fields, attributes, discovery reply.
+    """What a resource names exists: error classes, record and its fields, attributes, discovery, setting.
 
     A resource whose API is still to come is declared and not checked against operations and components.
     """
@@ -57,6 +57,7 @@ def resource_fields(spec: Spec) -> Iterator[Finding]:
             yield from _record(spec, resource)
             yield from _discover(spec, resource)
             yield from _registration(spec, name, resource)
+            yield from _offered(spec, resource)
 
 
 def _attributes(resource: Map) -> Iterator[Finding]:
@@ -118,6 +119,18 @@ def _registration(spec: Spec, name: str, resource: Map) -> Iterator[Finding]:
         if registration and serve.text("resource") == name and serve.text("action") == "register":
             for schema in view.body_schemas(spec, node):
                 yield from _ways(spec, schema, registration, f"the body of {view.label(node)}")
+
+
+def _offered(spec: Spec, resource: Map) -> Iterator[Finding]:
+    named = resource.text("offered")
+    providers = [one for one in spec.providers.values() if one.text("api") == resource.text("routes")]
+    if not named or not providers:
+        return
+    settings = [one.map("config").map("properties") for one in providers]
+    lists = {name for one in settings for name in one if "array" in view.types(spec, one.map(name))}
+    if named not in lists:
+        message = f"no provider of {resource.text('routes')} has a list {named!r} among its settings"
+        yield Finding(resource.at("offered"), message, close(named, lists))
 
 
 def _ways(spec: Spec, schema: Map, names: Map, what: str) -> Iterator[Finding]:

@@ -16,7 +16,6 @@ _UNSUPPORTED = {
     "readOnly": "make two schemas, one for requests and one for replies",
     "writeOnly": "make two schemas, one for requests and one for replies",
     "uniqueItems": "models do not enforce it: say in the description what happens to duplicates",
-    "propertyNames": "models do not enforce it: describe the keys in words",
     "patternProperties": "use additionalProperties and describe the keys in words",
     "if": "make a union of the cases",
     "then": "make a union of the cases",
@@ -105,6 +104,25 @@ def unsupported_keyword(spec: Spec) -> Iterator[Finding]:
         for key, hint in _UNSUPPORTED.items():
             if key in node.value:
                 yield Finding(node.value.at(key), f"the keyword {key!r} is not supported", hint)
+
+
+_OF_KEYS = frozenset({"type", "minLength", "maxLength", "pattern", "description", "x-resource"})
+
+
+@rule("plain-keys")
+def plain_keys(spec: Spec) -> Iterator[Finding]:
+    """`propertyNames` bounds the keys of a map, by length and pattern: models enforce that and no more."""
+    for node in _all_schemas(spec):
+        names = node.value.get("propertyNames")
+        if names is None or _in_stream_item(node):
+            continue
+        at = node.value.at("propertyNames")
+        if not isinstance(names, Map) or names.text("type") != "string" or names.keys() - _OF_KEYS:
+            hint = "write type string with minLength, maxLength or pattern"
+            yield Finding(at, "models enforce lengths and patterns of keys alone", hint)
+        elif "properties" in node.value or not isinstance(node.value.get("additionalProperties"), Map):
+            hint = "say what the values are under additionalProperties, and name no properties"
+            yield Finding(at, "models enforce propertyNames on maps alone", hint)
 
 
 _FORBIDDEN = (

@@ -62,7 +62,7 @@ def _bundle_reader(bundle: bytes | None) -> Callable[[], dict[str, Any]]:
 
 
 class Document:
-    """A prebuilt JSON document, for GET."""
+    """A prebuilt JSON document, for GET and HEAD."""
 
     __slots__ = ("_body", "_settings")
 
@@ -73,7 +73,7 @@ class Document:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends the document."""
         request_id = request_id_of(dict(scope["headers"]))
-        if scope["method"] == "GET":
+        if scope["method"] in ("GET", "HEAD"):
             await send_whole(send, 200, [JSON_TYPE, (b"x-request-id", request_id.encode())], self._body)
             return
         errors = self._settings.errors

@@ -13,7 +13,9 @@ from specstack.underway import note_call
 from specstack_wire import RequestContext
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
-_PROVIDER_DATA = frozenset({b"x-stack-provider-data", b"x-llamastack-provider-data", b"x-ogx-provider-data"})
+_PROVIDER_DATA = (b"x-stack-provider-data", b"x-llamastack-provider-data", b"x-ogx-provider-data")
+"""The headers with data for providers, ours first: of several the first counts."""
+_ANY_PROVIDER_DATA = frozenset(_PROVIDER_DATA)
 _NOTHING: Mapping[str, Any] = {}
 _PARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _STATE = re.compile(r"[\x20-\x7e\t]{1,512}")
@@ -67,9 +69,9 @@ def _join_trace(ctx: RequestContext, headers: Mapping[bytes, bytes]) -> None:
 
 def read_provider_data(ctx: RequestContext, headers: Mapping[bytes, bytes], errors: ErrorTable) -> None:
     """Put the caller's data for providers into the context. Raises `invalid` if it is no JSON object."""
-    if _PROVIDER_DATA.isdisjoint(headers):
+    if _ANY_PROVIDER_DATA.isdisjoint(headers):
         return
-    name = min(_PROVIDER_DATA.intersection(headers))
+    name = next(name for name in _PROVIDER_DATA if name in headers)
     try:
         data = json.loads(headers[name])
     except (ValueError, RecursionError):

@@ -8,7 +8,7 @@ from starlette.routing import BaseRoute, Match
 
 from specstack.http.call import Call, observing, show_end
 from specstack.http.context import request_id_of
-from specstack.http.endpoint import Endpoint, refuse_method
+from specstack.http.endpoint import Endpoint, in_place, refuse_method
 from specstack.http.errors import error_reply
 from specstack.http.reply import Send, send_error
 from specstack.http.settings import HttpSettings
@@ -66,6 +66,8 @@ class SpecApp:
         found: Endpoint | None = None
         if leaf is not None:
             found = leaf.methods.get(scope["method"]) if kind == "http" else leaf.socket
+            if found is None and kind == "http":
+                found = in_place(leaf.methods, scope["method"])
         if found is not None:
             await found(scope, receive, send)
             return

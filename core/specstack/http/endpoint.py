@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, cast
 
 from fastapi import APIRouter
@@ -195,11 +195,19 @@ class _PathEndpoint:
         self._by_method = {found.op.method: found for found in endpoints}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = self._by_method.get(scope["method"])
+        method: str = scope["method"]
+        found = self._by_method.get(method) or in_place(self._by_method, method)
         if found is None:
             await refuse_method(self.endpoints, default_settings(), scope, send)
             return
         await found(scope, receive, send)
+
+
+def in_place(methods: Mapping[str, Endpoint], method: str) -> Endpoint | None:
+    """What answers a method that the spec does not have for a path: GET a HEAD, of which the server sends no
+    body. None for every other.
+    """
+    return methods.get("GET") if method == "HEAD" else None
 
 
 async def refuse_method(endpoints: list[Endpoint], settings: HttpSettings, scope: Scope, send: Send) -> None:

@@ -7,6 +7,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 _NO_BRANCH = frozenset({"union_tag_invalid", "union_tag_not_found"})
+_KEY = "[key]"
+"""Stands behind the key in the location of what is wrong with the key itself."""
 _WRONG_BRANCH = _NO_BRANCH | {"literal_error", "enum"}
 
 
@@ -30,9 +32,15 @@ class _Fault:
         return named.strip("'").removesuffix("()") or None
 
     @property
+    def of_key(self) -> bool:
+        """Whether it is the name of a map's entry that is wrong, not what stands there."""
+        return len(self.loc) > 1 and self.loc[-1] == _KEY and self.detail["input"] == self.loc[-2]
+
+    @property
     def path(self) -> str:
-        """The field as clients write it: `messages[0].content`."""
-        parts = [self.loc[index] for index in self.steps]
+        """The field as clients write it: `messages[0].content`. Of a wrong key it is the map."""
+        steps = self.steps[:-1] if self.of_key else self.steps
+        parts = [self.loc[index] for index in steps]
         if self.tag:
             parts.append(self.tag)
         text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
@@ -67,7 +75,8 @@ def describe(exc: ValidationError, data: Any) -> tuple[str, str | None]:
     reasons = " or ".join(dict.fromkeys(_reason(other.detail) for other in group))
     reasons = reasons.replace(" or input should be ", " or ")
     where = f"'{path}'" if path else "the request"
-    return f"Invalid value for {where}: {reasons}.", path
+    what = "key in" if fault.of_key else "value for"
+    return f"Invalid {what} {where}: {reasons}.", path
 
 
 def _reason(detail: ErrorDetails) -> str:

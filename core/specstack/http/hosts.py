@@ -51,7 +51,7 @@ class Doorkeeper:
         self._app = app
         self._errors = errors
         self._any_host = hosts is None
-        names = [name.lower() for name in hosts or ()]
+        names = [name.lower().removesuffix(".") for name in hosts or ()]
         self._names = frozenset(name for name in names if not name.startswith("*."))
         self._endings = tuple(name[1:] for name in names if name.startswith("*."))
         self._origins = origins

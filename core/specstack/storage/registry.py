@@ -90,18 +90,17 @@ class DistributionRegistry:
         self._seen, self._read_at = version, time.monotonic()
 
     async def _records(self, name: str) -> list[Entry]:
-        served = self._tables[name].providers()
+        table = self._tables[name]
         found: list[Entry] = []
         for item in await self.store.scan(SHARED, prefix=f"{name}/"):
             entry = _entry(item.value)
             if entry is None:
                 _log.error("the record %r of the registry cannot be read; it is left out", item.key)
-            elif entry.provider_id in served:
+            elif not (why := table.unserved(entry)):
                 found.append(entry)
             elif (name, entry.identifier) not in self._gone:
                 self._gone.add((name, entry.identifier))
-                text = "the registered %s '%s' is not served: its provider '%s' is not configured"
-                _log.warning(text, name, entry.identifier, entry.provider_id)
+                _log.warning("the registered %s '%s' is not served: %s", name, entry.identifier, why)
         return found
 
     async def _watch(self) -> None:
@@ -160,9 +159,7 @@ class _TableKeeper:
             standing = await self._store.get(SHARED, key)
             other = _entry(standing) if standing is not None else None
             # A record that nobody can be served by, because its provider is gone, gives way.
-            replaceable = (
-                standing is None or other is None or other.provider_id not in self._table.providers()
-            )
+            replaceable = standing is None or other is None or self._table.unserved(other)
             if not replaceable or not await self._store.compare_and_set(SHARED, key, standing, record):
                 self._registry.distrust()
                 return False

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from specstack.config_values import Fault
 from specstack.descriptors import GeneratedServer
@@ -118,12 +118,12 @@ class _Upgrade:
         return f"the file has no provider {meant(provider)}"
 
     def _renamed(self, found: dict[str, Any]) -> dict[str, Any]:
-        """Resources name their providers by our ids."""
-        for items in found.get("registered_resources", {}).values():
-            for item in items:
-                old = item.get("provider_id")
+        """Resources name their providers by our ids. What has another form is for the check to refuse."""
+        for items in _values(found.get("registered_resources")):
+            for resource in _mappings(items):
+                old = resource.get("provider_id")
                 if isinstance(old, str) and meant(old) == old:
-                    item["provider_id"] = self._providers.ids.get(old, old)
+                    resource["provider_id"] = self._providers.ids.get(old, old)
         return found
 
     def _when_absent(self) -> None:
@@ -134,3 +134,12 @@ class _Upgrade:
                 node = node.get(step) if isinstance(node, Map) else None
             if node is None:
                 self._report.note(line_of(self._root, path), path, message)
+
+
+def _mappings(items: Any) -> list[dict[str, Any]]:
+    found = cast("list[Any]", items) if isinstance(items, list) else []
+    return [one for one in found if isinstance(one, dict)]
+
+
+def _values(mapping: Any) -> list[Any]:
+    return list(cast("dict[str, Any]", mapping).values()) if isinstance(mapping, dict) else []

@@ -116,3 +116,11 @@ async def test_an_endpoint_alone_is_an_asgi_app():
 async def test_settings_of_an_app_win_over_the_defaults():
     async with client_of(app_with(asking(), echo, body_limit=5)) as client:
         assert (await client.post("/v1/asks", json={"subject": "a"})).status_code == 413
+
+
+async def test_a_head_is_answered_as_a_get():
+    app = FastAPI()
+    params = {**GREEDY, "path": "/v1/things/{thing_id}"}
+    app.include_router(api_router(endpoint(operation("get", "GET", **params), named)))
+    async with client_of(app) as client:
+        assert (await client.head("/v1/things/a/b")).status_code == 200

@@ -100,6 +100,12 @@ async def test_provider_data(name):
     assert (await context_from({name: '{"api_key": "k"}'})).provider_data == {"api_key": "k"}
 
 
+async def test_of_several_headers_with_provider_data_ours_counts():
+    names = ("X-OGX-Provider-Data", "X-Stack-Provider-Data", "X-LlamaStack-Provider-Data")
+    given = {name: json.dumps({"of": name}) for name in names}
+    assert (await context_from(given)).provider_data == {"of": "X-Stack-Provider-Data"}
+
+
 @pytest.mark.parametrize("value", ["{", "[1]", "k", "", "[" * 100_000])
 async def test_bad_provider_data_is_400_and_not_repeated(value):
     async with client_of(app_with(asking(), echo)) as client:

@@ -1,9 +1,11 @@
 """Which operation a path means, and what unknown paths and methods get."""
 
+import asyncio
+
 import pytest
 from fastapi import APIRouter
 
-from core.http.kit import Answer, app_of, call_raw, client_of, operation, path_param
+from core.http.kit import Answer, app_of, call_raw, client_of, live, operation, path_param
 from specstack.http import api_router, endpoint
 from specstack_wire import ApiModel, Payload
 
@@ -117,7 +119,7 @@ async def test_an_unknown_path_of_an_api_is_told_in_its_envelope(app):
     ("method", "path", "allow"),
     [
         ("PUT", "/v1/things", "GET, POST"),
-        ("HEAD", "/v1/things", "GET, POST"),
+        ("HEAD", "/v1/foreign/ask", "POST"),
         ("OPTIONS", "/v1/things", "GET, POST"),
         ("POST", "/v1/models/org/m", "DELETE, GET"),
         ("POST", "/v1/models/search", "GET"),
@@ -139,6 +141,24 @@ async def test_405_in_the_envelope_of_the_path(app):
 
 async def test_a_documented_head(app):
     assert (await call(app, "HEAD", "/v1/heads")).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/things", "/v1/things/7", "/v0/models/a/b", "/openapi.json"])
+async def test_a_head_is_answered_as_a_get(app, path):
+    got, head = await call(app, "GET", path), await call(app, "HEAD", path)
+    assert head.status_code == 200
+    for name in ("content-type", "content-length"):
+        assert head.headers[name] == got.headers[name]
+
+
+async def test_a_head_has_no_body_and_the_connection_goes_on(app):
+    async with live(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        ask = b"%b /v1/things HTTP/1.1\r\nhost: localhost\r\n\r\n"
+        writer.write(ask % b"HEAD" + ask % b"GET")
+        heads = [await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5) for _ in range(2)]
+        assert all(head.startswith(b"HTTP/1.1 200") for head in heads)
+        writer.close()
 
 
 async def test_a_server_below_a_root_path(app):

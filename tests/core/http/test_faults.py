@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import Discriminator, Field, Tag, ValidationError
+from pydantic import Discriminator, Field, StringConstraints, Tag, ValidationError
 from pydantic_core import from_json
 
 from specstack.http.faults import describe
@@ -55,7 +55,7 @@ class Ask(ApiModel):
     times: JsonInt | MISSING = MISSING
     stop: str | list[str] | MISSING | None = MISSING
     choice: Literal["auto", "none"] | Named | Ranged | MISSING = MISSING
-    labels: dict[str, str] | MISSING = MISSING
+    labels: dict[Annotated[str, StringConstraints(max_length=5)], str] | MISSING = MISSING
     closed: Named | MISSING = MISSING
     kids: "list[Ask] | MISSING" = MISSING
 
@@ -99,6 +99,9 @@ def with_content(content: str) -> str:
         (with_message('"choice":{"low":1}'), "choice.high", "Missing required field 'choice.high'"),
         (with_message('"choice":"maybe"'), "choice", "'auto' or 'none'"),
         (with_message('"labels":{"a":1}'), "labels.a", "valid string"),
+        (with_message('"labels":{"a":"b","too long":"c"}'), "labels", "Invalid key in 'labels': string"),
+        (with_message('"labels":{"too long":1}'), "labels", "Invalid key in 'labels': string"),
+        (with_message('"labels":{"[key]":1}'), "labels.[key]", "Invalid value for 'labels.[key]'"),
         (with_message('"closed":{"name":"x","extra":1}'), "closed.extra", "Unknown field 'closed.extra'"),
         (with_message('"kids":[{"messages":[{"role":"tool","content":"x"}]}]'),
          "kids[0].messages[0].tool_id", "Missing"),

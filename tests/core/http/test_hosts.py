@@ -110,7 +110,7 @@ async def test_no_host_or_two_are_refused() -> None:
     ],
 )
 async def test_configured_names(host: str, status: int) -> None:
-    hosts = ["api.Example.com", "x.lan", "*.deep.net"]
+    hosts = ["api.Example.com.", "x.lan", "*.deep.net"]
     assert (await ask(("host", host), hosts=hosts))[0] == status
 
 

@@ -255,14 +255,18 @@ async def test_a_slow_reader_holds_the_upstream_back() -> None:
         assert got == 64 << 20
 
 
-async def test_a_stream_that_is_read_late_has_not_timed_out() -> None:
+async def test_a_stream_that_is_read_late_has_not_timed_out(monkeypatch: pytest.MonkeyPatch) -> None:
     async with (
         raw(answering(CHUNKED, b"1\r\na\r\n0\r\n\r\n")) as server,
-        talking(server, timeout=0.2) as upstream,
+        talking(server, timeout=60) as upstream,
     ):
         stream = await upstream.stream(ctx(), "GET", "x")
-        await asyncio.sleep(0.5)
+        loop = asyncio.get_running_loop()
+        now = loop.time
+        monkeypatch.setattr(loop, "time", lambda: now() + 120)
+        await asyncio.sleep(0.05)
         assert await stream.read() == b"a"
+        monkeypatch.undo()
 
 
 async def test_what_came_before_a_break_is_delivered() -> None:

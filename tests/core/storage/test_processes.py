@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 from specstack.cli.main import app
 from specstack.distributions import find_distribution
 from specstack.storage.kv.sqlite import SqliteKV
+from specstack.storage.registry import POLL
 from specstack_wire import SHARED
 from support.loopback_upstream import LoopbackUpstream
 from support.process import free_port, running_server
@@ -74,9 +76,11 @@ def status(url: str) -> int:
 
 
 def until(url: str, wanted: int) -> None:
-    deadline = time.monotonic() + 1
+    """A second is promised, half of it between two looks; what a busy machine takes besides nobody knows."""
+    assert POLL <= 0.5
+    deadline = time.monotonic() + 20
     while (found := status(url)) != wanted:
-        assert time.monotonic() < deadline, f"still {found} after a second"
+        assert time.monotonic() < deadline, f"still {found} after twenty seconds"
         time.sleep(0.02)
 
 
@@ -150,16 +154,18 @@ asyncio.run(main())
 
 async def test_what_was_confirmed_survives_kill_9_under_write_load(tmp_path: Path) -> None:
     file = tmp_path / "kv.db"
-    for _ in range(3):
+    for enough in (25, 60, 110):
         file.unlink(missing_ok=True)
         writer = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(file)], stdout=subprocess.PIPE, text=True
         )
-        await asyncio.sleep(1.2)
+        assert writer.stdout is not None
+        lines = await asyncio.to_thread(lambda out, count: [*islice(out, count)], writer.stdout, enough)
         writer.send_signal(signal.SIGKILL)
-        lines = (writer.communicate()[0] or "").splitlines(keepends=True)
+        lines += writer.stdout.read().splitlines(keepends=True)
+        writer.communicate()
         confirmed = [int(line) for line in lines if line.endswith("\n")]
-        assert len(confirmed) > 20
+        assert len(confirmed) >= enough
         backend = SqliteKV(file)
         kept = [item.key for item in await backend.namespace("load").scan(SHARED)]
         await backend.aclose()

@@ -306,7 +306,9 @@ async def test_lists_by_model_and_metadata(caller: Caller) -> None:
     assert await caller.ids(**{"metadata[topic]": "a"}) == [first, second]
     assert await caller.ids(**{"metadata[topic]": "a", "metadata[user]": "x"}) == [first]
     assert await caller.ids(**{"metadata[topic]": "b"}) == []
-    assert await caller.ids(**{"metadata[topic]": "a\0", "model": "\0"}) == []
+    assert await caller.ids(**{"metadata[topic]": "a", "model": "\0"}) == []
+    for wrong in ("metadata[topic\0]", f"metadata[{'k' * 65}]"):
+        assert (await caller.http.get(PATH, params={wrong: "a"})).status_code == 400
 
 
 async def test_who_deletes_what_he_lists_meets_everything(app: Application, caller: Caller) -> None:
@@ -381,8 +383,37 @@ async def test_metadata_is_replaced(caller: Caller) -> None:
         await caller.ids(**{"metadata[c]": "3"}) == [made] and await caller.ids(**{"metadata[a]": "1"}) == []
     )
     assert (await caller.http.post(path, json={"metadata": None})).json()["metadata"] == {}
-    for wrong in ({}, {"metadata": {"a": 1}}, {"metadata": {"a": "x" * 513}}, {"metadata": {"a\0": "b"}}):
+    for wrong in ({}, *({"metadata": one} for one in WRONG_METADATA)):
         assert (await caller.http.post(path, json=wrong)).status_code == 400, wrong
+    assert (await caller.get(made))["metadata"] == {}
+
+
+WRONG_METADATA: list[Any] = [
+    {"a": 1},
+    {"a": None},
+    {"a": "x" * 513},
+    {"k" * 65: "b"},
+    {"a\0": "b"},
+    {"a": "b\0"},
+    dict.fromkeys("abcdefghijklmnopq", ""),
+    [],
+]
+
+
+@pytest.mark.parametrize("metadata", WRONG_METADATA)
+async def test_metadata_that_cannot_be_kept_whole_is_refused(caller: Caller, metadata: Any) -> None:
+    body = {"model": "up/echo", "messages": [{"role": "user", "content": "x"}], "metadata": metadata}
+    for more in ({"store": True}, {"store": True, "stream": True}, {}):
+        reply = await caller.http.post(PATH, json=body | more)
+        error = reply.json()["error"]
+        assert reply.status_code == 400 and error["param"].startswith("metadata"), reply.text
+    assert await caller.ids() == []
+
+
+async def test_metadata_at_its_limits_is_kept_whole(caller: Caller) -> None:
+    most = {"é" * 62 + f"{number:02}": "😀" * 512 for number in range(15)} | {"a\nb": "\n"}
+    made = await caller.create(store=True, metadata=most)
+    assert (await caller.get(made))["metadata"] == most
 
 
 async def test_messages_are_those_of_the_request(caller: Caller) -> None:

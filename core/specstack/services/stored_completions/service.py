@@ -145,7 +145,7 @@ class StoredCompletions(StoredCompletionsService):
         after = given(params.after)
         place = None if after is None else await self._place(scope, after)
         rows: list[dict[str, Any]] = []
-        if _can_be_found([model or "", *_texts_of(metadata)]):
+        if _can_be_found(model or ""):
             rows = await self._visible(scope, where, params.order, place, limit + 1)
         page = await self._whole(scope, rows[:limit])
         body = {
@@ -171,8 +171,6 @@ class StoredCompletions(StoredCompletionsService):
         await self._queue.caught_up(SETTLE)
         scope, wanted = scope_of(ctx), request.params.completion_id
         metadata = request.body.metadata or None
-        if not _can_be_found(_texts_of(metadata)):
-            raise InvalidValue("Texts that are kept must not hold the character NUL.", param="metadata")
         if not _is_id(wanted) or not await self._store.update(
             scope, TABLE, {"completion_id": wanted}, {"metadata": metadata}
         ):
@@ -323,18 +321,13 @@ def _limit(limit: JsonInt) -> int:
     return int(min(limit, LONGEST_PAGE))
 
 
-def _can_be_found(texts: Sequence[str]) -> bool:
-    """Whether a database can hold the texts at all."""
-    return not any("\0" in text for text in texts)
-
-
-def _texts_of(metadata: Mapping[str, str] | None) -> list[str]:
-    """All keys and values."""
-    return [] if metadata is None else [*metadata, *metadata.values()]
+def _can_be_found(text: str) -> bool:
+    """Whether a database can hold the text at all."""
+    return "\0" not in text
 
 
 def _is_id(text: str) -> bool:
-    return 0 < len(text) <= LONGEST_ID and _can_be_found([text])
+    return 0 < len(text) <= LONGEST_ID and _can_be_found(text)
 
 
 def _not_found(

@@ -239,7 +239,8 @@ class OpenAICompatible(Inference):
     def _unknown(
         self, message: str, model: object, headers: Mapping[str, str] | None = None
     ) -> UpstreamModelNotFound:
-        names = sorted(self._allowed) if self._allowed is not None else self._names
+        known = sorted(self._allowed) if self._allowed is not None else self._names
+        names = [name for name in known if name != model]
         close = get_close_matches(model[:_LONGEST_COMPARED], names, 3, 0.5) if isinstance(model, str) else []
         if not close:
             return UpstreamModelNotFound(message, headers=headers)

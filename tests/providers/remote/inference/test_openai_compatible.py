@@ -228,6 +228,10 @@ async def test_a_model_that_is_not_known_there_has_close_ones(
     assert "Did you mean 'far/echo'" in failure.value.message
     assert failure.value.param == "model"
 
+    with pytest.raises(errors.UpstreamModelNotFound) as failure:
+        await provider.create_chat_completion(ctx, chat("@@status=404@@", model="echo", stream=streamed))
+    assert "'far/echo'" not in failure.value.message, "that is what was asked for"
+
 
 async def test_a_server_without_a_list_has_the_allowed_models(
     make: Make, far: LoopbackUpstream, ctx: RequestContext
