@@ -218,6 +218,7 @@ def test_targets_are_on_this_machine(text: str) -> None:
     assert (found.base, found.model, found.pid) == ("http://127.0.0.1:4000/v1", "m", 7)
 
 
+@pytest.mark.timeout(280)
 @pytest.mark.parametrize(
     ("script", "options", "rows"),
     [
@@ -257,7 +258,7 @@ def test_the_small_ones_measure(script: str, options: list[str], rows: list[str]
         env={**os.environ, "PYTHONPATH": roots},
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=270,
     )
     # 1: a target was missed, as it may be on any machine.
     assert done.returncode == 0 or (script in ("targets.py", "memory.py") and not done.stderr.count("Error"))

@@ -22,7 +22,8 @@ from support.process import free_port
 PATH = "/v1/chat/completions"
 WINDOW = 1.0
 """Seconds: what was answered longer ago than this is not lost."""
-CALLERS = 8
+CALLERS, PAUSE = 8, 0.02
+"""Who calls at once, and the seconds that each rests after a reply: the writer is to keep up on any machine."""
 LOAD, ENOUGH = 3.0, 300
 """Seconds that the server is under load at least before it is killed, and answers that it gives."""
 
@@ -91,6 +92,7 @@ async def load(url: str, process: subprocess.Popen[bytes]) -> tuple[dict[str, fl
                 if "[DONE]" in reply.text or (reply.status_code == 200 and not body["stream"]):
                     first = reply.text.partition("\n")[0].removeprefix("data: ")
                     answered[json.loads(first)["id"]] = time.monotonic()
+                await asyncio.sleep(PAUSE)
 
     callers = [asyncio.create_task(call(caller)) for caller in range(CALLERS)]
     begun = time.monotonic()

@@ -207,7 +207,7 @@ def _rows(read: Sequence[Kept], heads: Sequence[Json], replies: Sequence[bytes])
         "completion_id": ids,
         "created": [head["created"] for head in heads],
         "model": models,
-        "metadata": [_keepable(one) if one else None for one in metadata],
+        "metadata": [one or None for one in metadata],
         "request": requests,
         "reply": replies,
     }
@@ -243,10 +243,3 @@ def _is_time(found: Any) -> TypeGuard[int]:
 def _shortened(name: str) -> str:
     data = name.encode("utf-8", "surrogatepass")
     return name if len(data) <= _LONGEST_NAME else f"sha256:{hashlib.sha256(data).hexdigest()}"
-
-
-def _keepable(metadata: dict[str, str]) -> dict[str, str]:
-    """The pairs without those that hold NUL, which not every database takes."""
-    if "\0" not in "".join((*metadata, *metadata.values())):
-        return metadata
-    return {key: value for key, value in metadata.items() if "\0" not in key and "\0" not in value}
