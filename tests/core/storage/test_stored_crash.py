@@ -23,7 +23,7 @@ PATH = "/v1/chat/completions"
 WINDOW = 1.0
 """Seconds: what was answered longer ago than this is not lost."""
 CALLERS, PAUSE = 8, 0.02
-"""Who calls at once, and the seconds that each rests after a reply: the writer is to keep up on any machine."""
+"""Who calls at once, and the seconds that each rests after a reply, so that the writer keeps up."""
 LOAD, ENOUGH = 3.0, 300
 """Seconds that the server is under load at least before it is killed, and answers that it gives."""
 
