@@ -7,9 +7,9 @@ from uuid import uuid4
 import psycopg
 
 from specstack.descriptors import GeneratedServer
-from specstack.storage.sql.base import Making, SqlBackend
+from specstack.storage.sql.base import SqlBackend
 from specstack.storage.sql.postgres import PostgresSql
-from specstack.storage.sql.schema import branches
+from specstack.storage.sql.schema import Making, branches
 from specstack.storage.sql.sqlite import SqliteSql
 from specstack.storage.sql.store import Tables
 

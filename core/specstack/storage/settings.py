@@ -15,7 +15,8 @@ from specstack_api.stores import STORES
 
 if TYPE_CHECKING:
     from specstack.storage.kv import KVBackend
-    from specstack.storage.sql.base import Making, SqlBackend
+    from specstack.storage.sql.base import SqlBackend
+    from specstack.storage.sql.schema import Making
     from specstack_api.run_config import StackConfig, StorageBackend
 
 DEFAULTS = {"kv": "kv_default", "sql": "sql_default"}

@@ -71,8 +71,7 @@ class Storage:
     def sql_backend(self, name: str) -> "SqlBackend":
         """A backend with tables. Raises StartupError where its driver is missing."""
         if name not in self._sql:
-            from specstack.storage.sql.base import Making
-            from specstack.storage.sql.schema import branches
+            from specstack.storage.sql.schema import Making, branches
 
             apis = {table.api for table in self._tables if self.backend_of(table.store) == name}
             try:

@@ -7,6 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from specstack.storage.sql.schema import Branch, Making
+
 if TYPE_CHECKING:
     from specstack.storage.sql.base import SqlBackend
 
@@ -50,8 +52,5 @@ def upgraded_apart(backend: "SqlBackend") -> bool:
 
 def upgrade(module: str, name: str, place: str, backend: str, branches: list[Any]) -> None:
     """What the other process does."""
-    from specstack.storage.sql.base import Making
-    from specstack.storage.sql.schema import Branch
-
     known = tuple(Branch(api, package, tuple(revisions)) for api, package, revisions in branches)
     getattr(import_module(module), name)(place, Making(backend, known, migrate=True)).upgrade_here()

@@ -6,12 +6,11 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from specstack.storage.sql.apart import upgraded_apart
 from specstack.storage.sql.insertion import Statement
-from specstack.storage.sql.schema import Branch, NewerTables, State, compare
+from specstack.storage.sql.schema import Making, NewerTables, State, compare
 from specstack.storage.threads import in_thread
 from specstack_wire import Conflict, StorageUnavailable
 
@@ -35,15 +34,6 @@ def _no_rows(record: logging.LogRecord) -> bool:
 
 # At `debug` it shows each row that is read: prompts and answers. Of statements, engines hide the values.
 logging.getLogger("sqlalchemy.engine.Engine").addFilter(_no_rows)
-
-
-@dataclass(frozen=True, slots=True)
-class Making:
-    """What a backend is made for: its name, the branches of its tables, whether to bring those up to date."""
-
-    name: str
-    branches: tuple[Branch, ...]
-    migrate: bool
 
 
 class SqlBackend(ABC):

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from psycopg import Connection as Driver
 from psycopg import conninfo
 
-from specstack.storage.sql.base import PATIENCE, Making, SqlBackend
-from specstack.storage.sql.schema import COLUMN, VERSIONS
+from specstack.storage.sql.base import PATIENCE, SqlBackend
+from specstack.storage.sql.schema import COLUMN, VERSIONS, Making
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine

@@ -25,6 +25,15 @@ class Branch:
         return self.revisions[-1]
 
 
+@dataclass(frozen=True, slots=True)
+class Making:
+    """What a backend is made for: its name, the branches of its tables, whether to bring those up to date."""
+
+    name: str
+    branches: tuple[Branch, ...]
+    migrate: bool
+
+
 @dataclass(slots=True)
 class State:
     """A database beside what this program knows.

@@ -6,9 +6,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from specstack.storage.sql.base import Making, SqlBackend, untaken
+from specstack.storage.sql.base import SqlBackend, untaken
 from specstack.storage.sql.insertion import Statement
-from specstack.storage.sql.schema import COLUMN, VERSIONS
+from specstack.storage.sql.schema import COLUMN, VERSIONS, Making
 from specstack.storage.sqlite_file import BUSY, write_ahead
 
 if TYPE_CHECKING:
