@@ -212,6 +212,11 @@ class Application:
             return None
         from specstack.quota import gate_of
 
+        for name in ("authenticated", "tenant"):
+            if self._auth is None and getattr(settings, name):
+                _log.warning(
+                    "server.quota.%s limits nobody: callers have to be known, and there is no server.auth", name
+                )
         store = runtime.storage.kv("quota")
         # Windows follow the machine's clock; that of a recording stands still.
         return gate_of(settings, store, runtime.operations(), errors, SystemClock())

@@ -353,3 +353,17 @@ async def test_our_client(upstream: LoopbackUpstream) -> None:
         assert int(caught.value.headers["retry-after"]) >= 1
     finally:
         await app.stop()
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_limits_of_callers_that_nobody_can_know_are_told(
+    upstream: LoopbackUpstream, known: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    quota = {name: [{"per": "day", "requests": 1}] for name in ("anonymous", "authenticated", "tenant")}
+    keys = [{"id": "ann", "hash": hash_of(ANN)}]
+    server: dict[str, Any] = {"auth": {"provider_config": {"type": "api_keys", "keys": keys}}} if known else {}
+    with caplog.at_level("WARNING"):
+        async with served(upstream, quota, **server):
+            pass
+    told = [one.split(" ")[0] for one in caplog.messages if "limits nobody" in one]
+    assert told == ([] if known else ["server.quota.authenticated", "server.quota.tenant"])
