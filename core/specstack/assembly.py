@@ -214,9 +214,7 @@ class Application:
 
         for name in ("authenticated", "tenant"):
             if self._auth is None and getattr(settings, name):
-                _log.warning(
-                    "server.quota.%s limits nobody: callers have to be known, and there is no server.auth", name
-                )
+                _log.warning("server.quota.%s limits nobody: without server.auth, no caller is known", name)
         store = runtime.storage.kv("quota")
         # Windows follow the machine's clock; that of a recording stands still.
         return gate_of(settings, store, runtime.operations(), errors, SystemClock())

@@ -361,7 +361,7 @@ async def test_limits_of_callers_that_nobody_can_know_are_told(
 ) -> None:
     quota = {name: [{"per": "day", "requests": 1}] for name in ("anonymous", "authenticated", "tenant")}
     keys = [{"id": "ann", "hash": hash_of(ANN)}]
-    server: dict[str, Any] = {"auth": {"provider_config": {"type": "api_keys", "keys": keys}}} if known else {}
+    server = {"auth": {"provider_config": {"type": "api_keys", "keys": keys}}} if known else {}
     with caplog.at_level("WARNING"):
         async with served(upstream, quota, **server):
             pass
