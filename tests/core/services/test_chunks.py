@@ -246,3 +246,37 @@ def test_what_is_no_json_is_refused() -> None:
     whole.read([json.dumps(chunk({"content": "a"})).encode()])
     with pytest.raises(ValueError):
         whole.read([b"{"])
+
+
+ODD = [None, "x", 7, 1.5, True, [], {}, [None], ["x"], {"x": "y"}, {"content": 5}, [{"index": []}], [[]]]
+NAMES = ["id", "index", "message", "delta", "content", "tool_calls", "function", "function_call", "type"]
+NAMES += ["logprobs", "finish_reason", "choices", "usage", "name", "arguments", "role", "x"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_chunk_is_too_odd(seed: int) -> None:
+    chance = random.Random(seed)
+
+    def odd(depth: int) -> Any:
+        if depth > 4 or chance.random() < 0.3:
+            return chance.choice(ODD)
+        if chance.random() < 0.3:
+            return [odd(depth + 1) for _ in range(chance.randrange(3))]
+        return {name: odd(depth + 1) for name in chance.sample(NAMES, chance.randrange(1, 6))}
+
+    for _ in range(200):
+        whole = Assembly()
+        for _ in range(3):
+            choices = [{"index": 0, "delta": odd(0), chance.choice(NAMES): odd(1)} for _ in range(2)]
+            whole.read([json.dumps({"id": "c", "choices": choices}).encode()])
+        found = whole.completion()
+        assert found is not None and all(isinstance(one["message"], dict) for one in found["choices"])
+
+
+@pytest.mark.parametrize("message", [None, "said"])
+def test_a_message_beside_the_delta_that_is_none_changes_nothing(message: Any) -> None:
+    whole = Assembly()
+    for text in ("a", "b"):
+        whole.add({"choices": [{"index": 0, "message": message, "delta": {"content": text}}]})
+    found = whole.completion()
+    assert found is not None and found["choices"][0]["message"]["content"] == "ab"

@@ -72,9 +72,10 @@ class Assembly:
         number = _number(piece)
         choice = self._choices.setdefault(number, {"index": number})
         for name, value in piece.items():
-            if name == "delta":
+            if name in ("delta", "message"):
+                message = choice.setdefault("message", {})
                 if isinstance(value, dict):
-                    _grow(choice.setdefault("message", {}), cast(Json, value))
+                    _grow(message, cast(Json, value))
             elif isinstance(value, dict) and isinstance(choice.get(name), dict):
                 _grow(choice[name], cast(Json, value))
             elif value is not None or name not in choice:
@@ -170,7 +171,9 @@ def _place(call: Json) -> int:
 
 def _call(call: Json) -> Json:
     found = {name: value for name, value in call.items() if name != "index"}
-    kind = found.setdefault("type", "function") or "function"
-    inner: Json = found.get(kind) or {}
+    said = found.get("type")
+    kind = said if isinstance(said, str) and said else "function"
+    held = found.get(kind)
+    inner = cast(Json, held) if isinstance(held, dict) else {}
     empty = {"name": "", "arguments": ""} if kind == "function" else {"name": "", "input": ""}
     return {"id": "", **found, "type": kind, kind: {**empty, **inner}}

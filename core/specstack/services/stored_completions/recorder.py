@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ _SHORT = 60
 _LONGEST_NAME = 255
 """Bytes of a tenant or an owner."""
 
+
+_log = logging.getLogger("specstack.storage")
 
 _Parts = list[bytes | Event[Any]]
 
@@ -170,6 +173,10 @@ class RowReader:
                     since = _MUCH + 1
                     head, reply = self._completed(kept, await _put_together(reply))
             except ValueError:
+                continue
+            except Exception as error:
+                # Whatever an upstream has said, the other rows must not suffer. Messages may quote it.
+                _log.error("a chat completion cannot be read: %s", type(error).__name__)
                 continue
             read.append(kept)
             heads.append(head)
