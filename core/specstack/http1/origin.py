@@ -9,9 +9,9 @@ from specstack.http1.dial import Target, dial
 KEEP_ALIVE = 60.0
 """Seconds for which an idle connection is kept."""
 SAME_MOMENT = 0.5
-"""Seconds within which an upstream that closes a kept connection without a word is taken not to have worked on the
-request: nearly always it had closed before, and the news was on its way. One that reads a request and closes at once
-gets it twice."""
+"""Seconds within which an upstream that closes a kept connection without a word is taken not to have worked
+on the request: nearly always it had closed before, and the news was on its way. One that reads a request and
+closes at once gets it twice."""
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 
 
