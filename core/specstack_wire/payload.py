@@ -4,13 +4,13 @@ from functools import cache
 from typing import Any, Generic, Self, cast
 
 from pydantic import BaseModel
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 from typing_extensions import TypeVar
 
 from specstack_wire.base import ApiModel
 from specstack_wire.codec import codec_of, encode
 from specstack_wire.errors import UpstreamBroken
-from specstack_wire.splice import splice_string
+from specstack_wire.splice import splice_every, splice_string
 
 T = TypeVar("T")
 P = TypeVar("P", default=Any)
@@ -73,17 +73,21 @@ class Payload(Generic[T]):
     def replacing(self, field: str, value: str) -> Self:
         """The same payload with one top-level string field changed, named as on the wire.
 
-        Bytes are spliced when the field stands in them exactly once at the top level; otherwise
-        the model is changed and serialised again, so that of duplicate keys the last wins for
-        every reader. A payload that lacks the field is returned as it is. Bytes that nobody has read need
-        not fit the type; raises UpstreamBroken when they are no JSON.
+        In bytes, only the field's value is changed. Where the field is given more than once, every one of
+        them is, so that all readers see the same value; a model that was read has the last one.
+        A payload that lacks the field is returned as it is. Bytes that nobody has read need not fit
+        the type; raises UpstreamBroken when they are no JSON.
         """
         raw = None if self._raw is None else splice_string(self._raw, field, value)
         if self._body is UNREAD:
-            changed = _respelled(cast(bytes, self._raw), field, value) if raw is None else raw
+            changed = _spliced(cast(bytes, self._raw), field, value) if raw is None else raw
             return self if changed is None else self._copy(UNREAD, changed)
         body = _with_field(self.body, field, value)
-        return self if body is None else self._copy(body, raw)
+        if body is None:
+            return self
+        if raw is None and self._raw is not None:
+            raw = splice_every(self._raw, field, value)
+        return self._copy(body, raw)
 
     def _copy(self, body: Any, raw: bytes | None) -> Self:
         return type(self)(body, raw, self._type)
@@ -147,15 +151,13 @@ class _Unread:
 UNREAD: Any = _Unread()
 
 
-def _respelled(raw: bytes, field: str, value: str) -> bytes | None:
-    """JSON with a field changed that cannot be spliced, or None when it has no such field."""
+def _spliced(raw: bytes, field: str, value: str) -> bytes | None:
+    """JSON with a field changed that is there more than once or is no string; None when it is not there."""
     try:
         found = from_json(raw, allow_inf_nan=False, cache_strings="keys")
     except ValueError:
         raise UpstreamBroken("it sent broken JSON") from None
-    if not isinstance(found, dict) or field not in found:
-        return None
-    return to_json({**cast(dict[str, Any], found), field: value})
+    return splice_every(raw, field, value) if isinstance(found, dict) and field in found else None
 
 
 def _with_field(body: Any, field: str, value: str) -> Any:

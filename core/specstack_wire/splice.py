@@ -2,11 +2,15 @@
 
 import json
 import re
+from collections.abc import Iterator
 from functools import cache, lru_cache
 from itertools import islice
 
-_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _STRING = re.compile(rb'\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
+_SCALAR = re.compile(rb'\s*([^\s"{\[,\]}]+)')
+_TEXT_OR_BRACKET = re.compile(_TEXT.pattern + rb"|[{}\[\]]", re.DOTALL)
+_DEEPER = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
 _MANY = 16
 _SHORT = 256
 _LARGE = 2500
@@ -21,10 +25,8 @@ class _Key:
     __slots__ = ("hints", "plain", "quoted", "spelled")
 
     def __init__(self, field: str) -> None:
-        self.quoted = json.dumps(field).encode()
-        spelled = "".join(
-            f"(?:{re.escape(json.dumps(char)[1:-1])}|\\\\u(?i:{ord(char):04x}))" for char in field
-        )
+        self.quoted = json.dumps(field, ensure_ascii=False).encode()
+        spelled = "".join(map(_spellings, field))
         colon = rb"\s*:"
         self.plain = re.compile(re.escape(self.quoted) + colon)
         self.spelled = re.compile(b'"' + spelled.encode() + b'"' + colon)
@@ -35,6 +37,14 @@ class _Key:
     def may_be_spelled(self, raw: bytes) -> bool:
         """Whether some escape in `raw`, which has any, may be part of the key."""
         return any(raw.find(hint) >= 0 for hint in self.hints)
+
+
+def _spellings(char: str) -> str:
+    """A pattern of all ways in which JSON may write a character."""
+    units = char.encode("utf-16-be")
+    escape = "".join(rf"\\u(?i:{units[at : at + 2].hex()})" for at in range(0, len(units), 2))
+    short = r"|\\/" if char == "/" else ""
+    return f"(?:{re.escape(json.dumps(char, ensure_ascii=False)[1:-1])}|{escape}{short})"
 
 
 @cache
@@ -70,20 +80,36 @@ def _depth(raw: bytes, start: int, end: int) -> int:
     return outside.count(b"{") + outside.count(b"[") - outside.count(b"}") - outside.count(b"]")
 
 
-def _keys(raw: bytes, key: re.Pattern[bytes]) -> list[tuple[int, int]]:
-    """Where the key stands, at any depth: offsets of its quote and just after its colon, at most `_MANY`.
+def _keys(raw: bytes, key: re.Pattern[bytes]) -> Iterator[tuple[int, int]]:
+    """Where the key stands, at any depth: offsets of its quote and just after its colon.
 
     A quote after a backslash is part of a string. Looking for that here keeps the search literal.
     """
     found = (match.span() for match in key.finditer(raw))
-    return list(islice(((start, end) for start, end in found if raw[start - 1 : start] != b"\\"), _MANY))
+    return ((start, end) for start, end in found if raw[start - 1 : start] != b"\\")
+
+
+def _top_level(raw: bytes, key: re.Pattern[bytes]) -> list[int]:
+    """Offsets just after the colon of every top-level key, however many there are further in.
+
+    A key begins outside any string, so that the depth can be counted from each one to the next:
+    every byte is looked at once.
+    """
+    offsets: list[int] = []
+    depth = before = 0
+    for start, end in _keys(raw, key):
+        depth += _depth(raw, before, start)
+        before = start
+        if depth == 1:
+            offsets.append(end)
+    return offsets
 
 
 def find_string(raw: bytes, field: str) -> tuple[int, int] | None:
     """Where the value of the one top-level string `field` stands in `raw`, quotes included.
 
     None when `raw` has not exactly one such top-level key or its value is no string: the caller
-    then parses. Escaped spellings of the key count, so that no reader can see another value.
+    then decides. Escaped spellings of the key count, so that no reader can see another value.
     """
     key = key_of(field)
     if _BACKSLASH not in raw or raw.find(b"\\u") < 0 or not key.may_be_spelled(raw):
@@ -93,10 +119,11 @@ def find_string(raw: bytes, field: str) -> tuple[int, int] | None:
         pattern = key.plain
     else:
         pattern = key.spelled
-    keys = _keys(raw, pattern)
+    keys = list(islice(_keys(raw, pattern), _MANY))
     if len(keys) == _MANY:
-        return None
-    offsets = [end for start, end in keys if _is_top_level(raw, start)]
+        offsets = _top_level(raw, pattern)
+    else:
+        offsets = [end for start, end in keys if _is_top_level(raw, start)]
     if len(offsets) != 1:
         return None
     old = _STRING.match(raw, offsets[0])
@@ -126,6 +153,40 @@ def splice_string(raw: bytes, field: str, value: str) -> bytes | None:
     """`raw` with its one top-level string `field` set to `value`; None where `find_string` finds none."""
     place = find_string(raw, field)
     return None if place is None else b"".join((raw[: place[0]], quoted(value), raw[place[1] :]))
+
+
+def splice_every(raw: bytes, field: str, value: str) -> bytes | None:
+    """`raw`, which must be JSON, with every top-level value of `field` set to `value`; None if there is none.
+
+    For what `splice_string` leaves alone: a field that is given more than once, or is no string. As all
+    of them get the same value, it does not matter which one a reader takes.
+    """
+    offsets = _top_level(raw, key_of(field).spelled)
+    if not offsets:
+        return None
+    parts: list[bytes] = []
+    done = 0
+    for offset in offsets:
+        start, end = _value(raw, offset)
+        parts += (raw[done:start], quoted(value))
+        done = end
+    return b"".join((*parts, raw[done:]))
+
+
+def _value(raw: bytes, offset: int) -> tuple[int, int]:
+    """Where the value of any kind stands that begins at `offset` or after white space."""
+    scalar = _SCALAR.match(raw, offset)
+    if scalar is not None:
+        return scalar.span(1)
+    start = end = offset
+    depth = 0
+    for match in _TEXT_OR_BRACKET.finditer(raw, offset):
+        start = start if depth else match.start()
+        end = match.end()
+        depth += _DEEPER.get(match[0], 0)
+        if depth == 0:
+            break
+    return start, end
 
 
 class Splicer:

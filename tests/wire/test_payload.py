@@ -7,6 +7,7 @@ from pydantic import MISSING, Field, ValidationError
 
 from specstack_wire import ApiModel, ClosedModel, JsonInt, NoParams, Payload, Request, given, is_given, tag_of
 from specstack_wire.codec import codec_of
+from specstack_wire.errors import UpstreamBroken
 
 
 class Chat(ApiModel):
@@ -66,7 +67,43 @@ def test_replacing_changes_model_and_bytes_alike_when_both_exist() -> None:
 def test_of_duplicate_keys_the_last_wins_for_every_reader() -> None:
     payload = Payload[Chat].from_raw(b'{"model":"first","model":"last"}', Chat)
     assert payload.body.model == "last"
-    assert json.loads(payload.replacing("model", "mine").raw) == {"model": "mine"}
+    expected = b'{"model":"mine","model":"mine"}'
+    assert payload.replacing("model", "mine").raw == expected
+    unread = Payload[Chat].from_raw(b'{"model":"first","model":"last"}', Chat).replacing("model", "mine")
+    assert (unread.raw, unread.body.model) == (expected, "mine")
+
+
+MANY = ",".join(['{"model":"q","f":1.50,"e":1e400,"d":1,"d":2}'] * 17)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        f'{{"model":%s,"x":[{MANY}]}}',
+        f'{{"x":[{MANY}], "model" : %s }}',
+        '{"model":"other","f":1.50,"e":1e400,"model":%s}',
+        f'{{"model":"other","x":[{MANY}],"mod\\u0065l":%s}}',
+    ],
+)
+@pytest.mark.parametrize("is_read", [True, False])
+def test_nothing_but_the_field_changes(form: str, is_read: bool) -> None:
+    payload = Payload[Chat].from_raw((form % '"a"').encode(), Chat)
+    if is_read:
+        assert payload.body.model == "a"
+    changed = payload.replacing("model", "b")
+    assert changed.raw == (form % '"b"').replace('"other"', '"b"').encode()
+    assert changed.body.model == "b"
+
+
+def test_a_field_that_is_no_string_is_replaced_unread() -> None:
+    payload = Payload[Chat].from_raw(b'{"model":null,"e":1e400}', Chat).replacing("model", "b")
+    assert payload.raw == b'{"model":"b","e":1e400}'
+
+
+@pytest.mark.parametrize("raw", [b'{"model":"a","model":"b"', b'{"model":"a","model":"b","x":NaN}', b"{"])
+def test_broken_json_with_nothing_to_splice_is_the_upstreams_fault(raw: bytes) -> None:
+    with pytest.raises(UpstreamBroken):
+        Payload[Chat].from_raw(raw, Chat).replacing("model", "c")
 
 
 def test_replacing_an_absent_field_changes_nothing() -> None:

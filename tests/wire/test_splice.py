@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from specstack_wire.splice import Splicer, splice_string
+from specstack_wire.splice import Splicer, splice_every, splice_string
 
 
 @pytest.mark.parametrize(
@@ -159,3 +159,82 @@ def test_short_and_long_objects_alike(size: int, more: str, changed: str | None)
         raw = (form % parts).encode()
         expected = None if changed is None else (form % (parts[0], changed, *parts[2:])).encode()
         assert splice_string(raw, "model", "b") == expected
+
+
+MANY = ",".join(['{"model":"q","f":1.50,"e":1e400,"twice":1,"twice":2}'] * 40)
+
+
+@pytest.mark.parametrize("size", [0, 5000])
+@pytest.mark.parametrize("key", ['"model"', '"m\\u006fdel"'])
+@pytest.mark.parametrize("before", ["", '"text":"\\\\\\"model\\": {[\\\\","é":"}",'])
+def test_however_many_keys_are_further_in_only_the_value_changes(before: str, key: str, size: int) -> None:
+    rows = f'"rows":[{MANY},[{"0.50," * size}1]],"n":1e400'
+    splicer = Splicer("model", "b")
+    for form in ("{%s%s : %s,%s}", " {%s%s:\n%s , %s }\n"):
+        raw = (form % (before, key, '"a\\"}"', rows)).encode()
+        expected = (form % (before, key, '"b"', rows)).encode()
+        assert splice_string(raw, "model", "b") == expected
+        assert splicer.splice(raw) == splicer.splice(raw) == expected
+    raw, expected = (
+        f'{{{before}{rows},{key}:{value},"end":[{{"x":1.0}}]}}'.encode() for value in ('"a"', '"b"')
+    )
+    assert splice_string(raw, "model", "b") == expected
+    assert splice_string(f"{{{before}{rows}}}".encode(), "model", "b") is None
+    assert splice_string(f'{{"model":"a",{rows},{key}:"c"}}'.encode(), "model", "b") is None
+    assert splice_string(f"[{{{before}{rows},{key}:1}}]".encode(), "model", "b") is None
+
+
+@pytest.mark.parametrize(
+    "value", ["null", "-1.50e400", "true", '"\\\\"', '{"model":["}",{}]}', '[[1, "]"], 2]', "{}"]
+)
+@pytest.mark.parametrize("space", ["", " \n"])
+def test_every_value_of_any_kind_is_replaced(value: str, space: str) -> None:
+    form = '{"a":1.50,"model"%s:%s%s%s,"x":{"model":1e400},"mod\\u0065l":%s%s}'
+    raw = (form % (space, space, value, space, value, space)).encode()
+    expected = (form % (space, space, '"b"', space, '"b"', space)).encode()
+    assert splice_every(raw, "model", "b") == expected
+
+
+def test_no_value_is_replaced_where_there_is_none() -> None:
+    for raw in (b"{}", b'"model"', b'["model"]', b'[{"model":"a"}]', b'{"x":{"model":"a"},"y":"model"}'):
+        assert splice_every(raw, "model", "b") is None
+
+
+def read(raw: str) -> list[tuple[str, object]]:
+    """The top-level items of an object, each as often as it stands there."""
+    items: list[tuple[str, object]] = []
+    json.loads(raw, object_pairs_hook=lambda found: (items.clear(), items.extend(found), found)[2])
+    return items
+
+
+@pytest.mark.parametrize(("rounds", "copies"), [(3000, 0), (600, 20)])
+def test_every_value_is_what_the_parser_says(rounds: int, copies: int) -> None:
+    """Also with so many keys further in that the quick search gives up."""
+    chance = random.Random(11)
+    one = 0
+    for _ in range(rounds):
+        inner = ",".join(an_object(chance) for _ in range(copies))
+        items = [f'"rows":[{inner}]', *(an_object(chance)[1:-1] for _ in range(2))]
+        chance.shuffle(items)
+        raw = "{" + ",".join(item for item in items if item.strip()) + "}"
+        before = read(raw)
+        models = [value for key, value in before if key == "model"]
+        every = splice_every(raw.encode(), "model", "new")
+        if not models:
+            assert every is None, raw
+            continue
+        assert every is not None, raw
+        assert read(every.decode()) == [(key, "new" if key == "model" else value) for key, value in before], (
+            raw
+        )
+        spliced = splice_string(raw.encode(), "model", "new")
+        assert spliced == (every if len(models) == 1 and isinstance(models[0], str) else None), raw
+        one += spliced is not None
+    assert one > rounds / 10
+
+
+@pytest.mark.parametrize("field", ["é", "a/b", 'q"', "\U0001f600", "tab\t"])
+def test_a_field_of_any_letters_is_found(field: str) -> None:
+    for ascii_only in (True, False):
+        raw = f'{{{json.dumps(field, ensure_ascii=ascii_only)}:"a","x":1.50}}'.encode()
+        assert splice_every(raw, field, "b") == raw.replace(b':"a"', b':"b"')

@@ -84,6 +84,12 @@ async def test_json_lines():
     assert reply.text == '{"id":"1","text":"a"}\n{"a":1}\n'
 
 
+async def test_relayed_json_of_several_lines_is_one_line_and_keeps_its_numbers():
+    raw = b'{"text":"a\\nb",\r\n"f":1.50,\n"e":1e400}'
+    reply = await ask(streaming(media="application/jsonl", end=None), streams(Event.from_raw(raw, Answer)))
+    assert reply.content == b'{"text":"a\\nb","f":1.50,"e":1e400}\n'
+
+
 async def test_a_failure_before_the_first_event_keeps_its_status():
     reply = await ask(streaming(), streams(fail=ERRORS.error("invalid", "no tea", param="subject")))
     assert reply.status_code == 400
