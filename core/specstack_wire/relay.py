@@ -1,5 +1,6 @@
 """Server-sent events of an upstream: cut from its bytes and passed on, mostly unread."""
 
+import json
 import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -44,6 +45,21 @@ def tells_error(data: bytes) -> bool:
         return True
 
 
+def _is_cut(block: bytes, end: bytes | None) -> bool:
+    """Whether a block that nothing follows lacks a part of its event, not only the blank line."""
+    name, data = parse_sse(block)
+    if data is None:
+        line = _LINE.split(block)[-1]
+        return name is not None or line.startswith(b"data:") or (line != b"" and b":" not in line)
+    if data == end:
+        return False
+    try:
+        json.loads(data)
+    except (ValueError, RecursionError):
+        return True
+    return False
+
+
 class Relay:
     """Makes events of an upstream's bytes. `over` is set by the closing sentinel and by an error."""
 
@@ -73,8 +89,12 @@ class Relay:
         return self._burst([block.lstrip(b"\n") if block[:1] == b"\n" else block for block in blocks])
 
     def last(self) -> Burst[Any] | None:
-        """The event that is left when the stream ends, if any."""
-        return self._burst([self._rest.strip(b"\r\n")])
+        """The event that is left when the stream ends, if any. One that is cut is a failure."""
+        block = self._rest.strip(b"\r\n")
+        if _is_cut(block, self._end):
+            self._fail(UpstreamBroken("the upstream broke off in the middle of an event"))
+            return None
+        return self._burst([block])
 
     def _blocks(self, data: bytes) -> list[bytes]:
         blocks: list[bytes] = []

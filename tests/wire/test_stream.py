@@ -88,6 +88,32 @@ async def test_a_broken_stream_raises_after_what_came_and_closes_its_source(tail
     assert got == [1] and source.closed
 
 
+WHOLE = b'data: {"model":"m","n":2}'
+
+
+@pytest.mark.parametrize("ends", [b"", b"\n", b"\r\n"])
+async def test_a_last_event_needs_no_blank_line(ends: bytes) -> None:
+    for tail, numbers in (
+        (b"data: [DONE]", [1]),
+        (b"event: x\n" + WHOLE, [1, 2]),
+        (b": bye", [1]),
+        (b"", [1]),
+    ):
+        stream = Stream[Chunk].relay(Source(data(1), tail + ends).chunks(), Chunk, complete=lambda _: True)
+        assert [event.body.n async for event in stream] == numbers
+
+
+@pytest.mark.parametrize("cut", [*range(1, len(WHOLE)), "event: error", "data: [DON"])
+async def test_half_an_event_at_the_end_is_no_event_and_no_end(cut: int | str) -> None:
+    tail = WHOLE[:cut] if isinstance(cut, int) else cut.encode()
+    stream = Stream[Chunk].relay(Source(data(1), tail).chunks(), Chunk, complete=lambda _: True)
+    got: list[int] = []
+    with pytest.raises(UpstreamBroken, match="middle of an event"):
+        async for event in stream:
+            got.append(event.body.n)
+    assert got == [1]
+
+
 async def test_a_clean_close_is_complete_when_an_event_said_so_or_no_end_is_expected() -> None:
     assert [
         e.body.n async for e in Stream[Chunk].relay(Source(data(1)).chunks(), Chunk, complete=lambda _: True)
