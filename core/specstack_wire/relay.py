@@ -3,9 +3,7 @@
 import json
 import re
 from collections.abc import AsyncIterator, Callable
-from typing import Any
-
-from pydantic_core import from_json
+from typing import Any, cast
 
 from specstack_wire.errors import UpstreamBroken, UpstreamError
 from specstack_wire.event import BLOCK_END, DATA, Burst, Event
@@ -16,7 +14,10 @@ _BOUNDARY = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _LINE = re.compile(rb"\r\n|\n|\r")
 _CR = 13
 _LF = 10
-_ERROR = (b'{"error":', b'{"error" :', b'{ "error":')
+_ERROR = b'"error"'
+_NEAR_END = 16384
+_FIRST = re.compile(rb'\s*\{\s*"error"\s*:')
+_GIVEN = re.compile(rb'"error"\s*:(?!\s*(?:null|false|"")\s*[,}])')
 
 
 def parse_sse(block: bytes) -> tuple[str | None, bytes | None]:
@@ -36,13 +37,18 @@ def parse_sse(block: bytes) -> tuple[str | None, bytes | None]:
 
 
 def tells_error(data: bytes) -> bool:
-    """Whether the JSON of an upstream begins with an error object, whatever its status says."""
-    if not data.startswith(_ERROR):
+    """Whether the JSON object of an upstream has an error at its top level, whatever the status says.
+
+    In a large one it is looked for near the start and the end only: between them stand many vectors.
+    """
+    ends = data if len(data) <= 2 * _NEAR_END else data[:_NEAR_END] + data[-_NEAR_END:]
+    if ends.rfind(_ERROR) < 0 or _GIVEN.search(data) is None:
         return False
     try:
-        return from_json(data)["error"] is not None
-    except ValueError:
-        return True
+        body = json.loads(data)
+    except (ValueError, RecursionError):
+        return _FIRST.match(data) is not None
+    return isinstance(body, dict) and cast(Any, body).get("error") not in (None, False, "")
 
 
 def _is_cut(block: bytes, end: bytes | None) -> bool:
@@ -82,11 +88,13 @@ class Relay:
     def feed(self, chunk: bytes) -> Burst[Any] | None:
         """The events that these bytes complete, up to the sentinel or a failure; None if there is none."""
         data = self._rest + chunk if self._rest else chunk
-        if _CR in data:
-            return self._burst(self._blocks(data))
-        *blocks, self._rest = data.split(BLOCK_END)
-        # Of three line ends in a row the third belongs to no block.
-        return self._burst([block.lstrip(b"\n") if block[:1] == b"\n" else block for block in blocks])
+        # Searching backwards takes half the time of `in`.
+        wary = data.rfind(_ERROR) >= 0
+        if wary or _CR in data:
+            return self._burst(self._blocks(data), wary)
+        blocks = data.split(BLOCK_END)
+        self._rest = blocks.pop()
+        return self._burst(blocks)
 
     def last(self) -> Burst[Any] | None:
         """The event that is left when the stream ends, if any. One that is cut is a failure."""
@@ -94,7 +102,7 @@ class Relay:
         if _is_cut(block, self._end):
             self._fail(UpstreamBroken("the upstream broke off in the middle of an event"))
             return None
-        return self._burst([block])
+        return self._burst([block], _ERROR in block)
 
     def _blocks(self, data: bytes) -> list[bytes]:
         blocks: list[bytes] = []
@@ -105,10 +113,11 @@ class Relay:
         self._rest = data[start:]
         return blocks
 
-    def _burst(self, blocks: list[bytes]) -> Burst[Any] | None:
+    def _burst(self, blocks: list[bytes], wary: bool = False) -> Burst[Any] | None:
+        """What goes out of some blocks. With `wary`, each is looked at for an error."""
         parts: list[bytes | Event[Any]] = []
         alike: list[bytes] = []
-        start = self._start
+        start = b"" if wary else self._start
         for block in blocks:
             if start and block.startswith(start):
                 alike.append(block)
@@ -116,10 +125,10 @@ class Relay:
             if alike:
                 self._put_alike(alike, parts)
                 alike = []
-            self._put(block, parts)
+            self._put(block, parts, wary)
             if self.over:
                 break
-            start = self._start
+            start = b"" if wary else self._start
         if alike:
             self._put_alike(alike, parts)
         return Burst(parts, self._type, last=self.over and self.failure is None) if parts else None
@@ -134,13 +143,13 @@ class Relay:
         parts.append(framed)
         self._ask(framed)
 
-    def _put(self, block: bytes, parts: list[bytes | Event[Any]]) -> None:
+    def _put(self, block: bytes, parts: list[bytes | Event[Any]], wary: bool = False) -> None:
         name, data = parse_sse(block)
         if data is None:
             return
         if data == self._end:
             self.over = self.done = True
-        elif name == "error" or tells_error(data):
+        elif name == "error" or (wary and tells_error(data)):
             self._fail(UpstreamBroken("the upstream reported an error in the middle of its stream", raw=data))
         else:
             self._ask(data)

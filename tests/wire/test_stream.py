@@ -114,6 +114,42 @@ async def test_half_an_event_at_the_end_is_no_event_and_no_end(cut: int | str) -
     assert got == [1]
 
 
+FAULTS = [
+    b'{"model":"m","error":{"message":"boom"}}',
+    b'{  "error": {"message":"boom"}}',
+    b'{\t"error"\t:"boom"}',
+    b'{"model":"m","n":9,"choices":[{"error":null}],"error":{"code":502}}',
+    b'{"error":{"message":"bo',
+]
+HARMLESS = [
+    b'{"model":"m","n":2,"error":null}',
+    b'{"model":"m","n":2,"error": null ,"x":1}',
+    b'{"model":"m","n":2,"in":{"error":"no"}}',
+    b'{"model":"m","n":2,"token":"error","list":["error",{"error":1}]}',
+    b'{"model":"m","n":2,"text":"\\"error\\":{}"}',
+]
+
+
+@pytest.mark.parametrize("before", [b"", data(1), data(1) * 3])
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_an_error_anywhere_at_the_top_of_an_event_ends_the_stream(fault: bytes, before: bytes) -> None:
+    block = b"data: " + fault + b"\n\n"
+    for chunks in ((before + block + data(3),), (before + block[:-9], block[-9:]), (before, block)):
+        stream = Stream[Chunk].relay(Source(*chunks, b"data: [DONE]\n\n").chunks(), Chunk)
+        got: list[int] = []
+        with pytest.raises(UpstreamBroken, match="reported an error") as caught:
+            async for event in stream.replacing("model", "mine"):
+                got.append(event.body.n)
+        assert got == [1] * before.count(b"data") and caught.value.raw == fault
+
+
+@pytest.mark.parametrize("harmless", HARMLESS)
+async def test_the_word_error_elsewhere_is_no_error(harmless: bytes) -> None:
+    whole = data(1) * 2 + b"data: " + harmless + b"\n\n" + data(3) + b"data: [DONE]\n\n"
+    stream = Stream[Chunk].relay(Source(whole).chunks(), Chunk).replacing("model", "mine")
+    assert [json.loads(event.raw)["n"] async for event in stream] == [1, 1, 2, 3]
+
+
 async def test_a_clean_close_is_complete_when_an_event_said_so_or_no_end_is_expected() -> None:
     assert [
         e.body.n async for e in Stream[Chunk].relay(Source(data(1)).chunks(), Chunk, complete=lambda _: True)
