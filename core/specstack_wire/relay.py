@@ -10,8 +10,10 @@ from specstack_wire.event import BLOCK_END, DATA, Burst, Event
 from specstack_wire.payload import UNREAD
 from specstack_wire.splice import Splicer
 
-_BOUNDARY = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+# Atomic: the two bytes of one line end are not two line ends.
+_BOUNDARY = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _LINE = re.compile(rb"\r\n|\n|\r")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _CR = 13
 _LF = 10
 _ERROR = b'"error"'
@@ -26,7 +28,7 @@ def parse_sse(block: bytes) -> tuple[str | None, bytes | None]:
         return None, block[len(DATA) :] or None
     name: str | None = None
     data: list[bytes] = []
-    for line in _LINE.split(block):
+    for line in _LINE.split(block.removeprefix(_BYTE_ORDER_MARK)):
         field, _, value = line.partition(b":")
         value = value[1:] if value.startswith(b" ") else value
         if field == b"data":

@@ -88,6 +88,27 @@ async def test_a_broken_stream_raises_after_what_came_and_closes_its_source(tail
     assert got == [1] and source.closed
 
 
+@pytest.mark.parametrize("first", [b"\n", b"\r", b"\r\n"])
+@pytest.mark.parametrize("second", [b"\n", b"\r", b"\r\n"])
+async def test_any_two_line_ends_end_an_event_and_a_byte_order_mark_is_skipped(
+    first: bytes, second: bytes
+) -> None:
+    # A line feed after a carriage return belongs to it.
+    ends = first + (b"\r\n" if (first, second) == (b"\r", b"\n") else second)
+    block = b'event: x\ndata: {"model":"m",\ndata: "n":%d}'.replace(b"\n", first)
+    whole = b"\xef\xbb\xbf" + b"".join(block % n + ends for n in (1, 2, 3)) + b"data: [DONE]" + ends
+    for cut in range(len(whole)):
+        for chunks in ((whole[:cut], whole[cut:]), (whole[:cut], whole[cut : cut + 1], whole[cut + 1 :])):
+            stream = Stream[Chunk].relay(Source(*chunks).chunks(), Chunk)
+            assert [(event.name, event.body.n) async for event in stream] == [("x", 1), ("x", 2), ("x", 3)]
+
+
+async def test_a_byte_order_mark_does_not_hide_a_first_plain_event() -> None:
+    whole = b"\xef\xbb\xbf" + data(1) + data(2) + b"data: [DONE]\n\n"
+    stream = Stream[Chunk].relay(Source(whole).chunks(), Chunk).replacing("model", "mine")
+    assert [event.body.n async for event in stream] == [1, 2]
+
+
 WHOLE = b'data: {"model":"m","n":2}'
 
 
