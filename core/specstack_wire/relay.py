@@ -14,6 +14,8 @@ from specstack_wire.splice import Splicer
 _BOUNDARY = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _LINE = re.compile(rb"\r\n|\n|\r")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_LONGEST_BOUNDARY = 4
+_LARGEST_EVENT = 32 << 20
 _CR = 13
 _LF = 10
 _ERROR = b'"error"'
@@ -71,14 +73,15 @@ def _is_cut(block: bytes, end: bytes | None) -> bool:
 class Relay:
     """Makes events of an upstream's bytes. `over` is set by the closing sentinel and by an error."""
 
-    __slots__ = ("_complete", "_end", "_rest", "_splicers", "_start", "_type", "done", "failure", "over")
+    __slots__ = ("_complete", "_end", "_held", "_splicers", "_start", "_type", "done", "failure", "over")
 
     def __init__(self, type_: Any, end: bytes | None, complete: Callable[[bytes], bool] | None) -> None:
         self._type = type_
         self._end = end
         self._complete = complete
         self._splicers: list[Splicer] = []
-        self._rest = self._start = b""
+        self._held = bytearray()
+        self._start = b""
         self.done = end is None
         self.over = False
         self.failure: UpstreamBroken | None = None
@@ -89,22 +92,42 @@ class Relay:
 
     def feed(self, chunk: bytes) -> Burst[Any] | None:
         """The events that these bytes complete, up to the sentinel or a failure; None if there is none."""
-        data = self._rest + chunk if self._rest else chunk
+        data = self._joined(chunk) if self._held else chunk
         # Searching backwards takes half the time of `in`.
         wary = data.rfind(_ERROR) >= 0
         if wary or _CR in data:
             return self._burst(self._blocks(data), wary)
         blocks = data.split(BLOCK_END)
-        self._rest = blocks.pop()
-        return self._burst(blocks)
+        rest = blocks.pop()
+        if rest:
+            self._held += rest
+        return self._burst(blocks) if blocks else None
 
     def last(self) -> Burst[Any] | None:
         """The event that is left when the stream ends, if any. One that is cut is a failure."""
-        block = self._rest.strip(b"\r\n")
+        block = bytes(self._held).strip(b"\r\n")
         if _is_cut(block, self._end):
             self._fail(UpstreamBroken("the upstream broke off in the middle of an event"))
             return None
         return self._burst([block], _ERROR in block)
+
+    def _joined(self, chunk: bytes) -> bytes:
+        """What is held and `chunk` behind it; b"" if no event ends there, and then all of it is held.
+
+        Only what is new is searched: else the time for a long event would grow with its square.
+        """
+        held = self._held
+        start = max(len(held) - _LONGEST_BOUNDARY + 1, 0)
+        held += chunk
+        ends = held.find(BLOCK_END, start) >= 0
+        if ends or (held.find(b"\r", start) >= 0 and _BOUNDARY.search(held, start)):
+            self._held = bytearray()
+            return bytes(held)
+        if len(held) > _LARGEST_EVENT:
+            self._held = bytearray()
+            size = _LARGEST_EVENT >> 20
+            self._fail(UpstreamBroken(f"the upstream sent an event of more than {size} MB"))
+        return b""
 
     def _blocks(self, data: bytes) -> list[bytes]:
         blocks: list[bytes] = []
@@ -112,7 +135,7 @@ class Relay:
         while found := _BOUNDARY.search(data, start):
             blocks.append(data[start : found.start()])
             start = found.end()
-        self._rest = data[start:]
+        self._held += data[start:]
         return blocks
 
     def _burst(self, blocks: list[bytes], wary: bool = False) -> Burst[Any] | None:

@@ -109,6 +109,35 @@ async def test_a_byte_order_mark_does_not_hide_a_first_plain_event() -> None:
     assert [event.body.n async for event in stream] == [1, 2]
 
 
+@pytest.mark.parametrize("start", [b'data: {"a":"', b': c\r\ndata: {"a":"'])
+async def test_an_event_without_end_is_refused_at_a_limit(start: bytes) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        yield data(1) + start
+        while True:
+            sent += 1 << 18
+            assert sent <= 34 << 20, "it was taken without a limit"
+            yield b"x" * (1 << 18)
+
+    got: list[int] = []
+    with pytest.raises(UpstreamBroken, match="more than 32 MB"):
+        async for event in Stream[Chunk].relay(endless(), Chunk):
+            got.append(event.body.n)
+    assert got == [1] and sent >= 32 << 20
+
+
+async def test_a_long_event_in_many_pieces_is_passed_on() -> None:
+    text = "x" * (1 << 20)
+    long = b'data: {"model":"m","n":2,"text":"%b"}\n\n' % text.encode()
+    whole = data(1) + long + data(3) + b"data: [DONE]\n\n"
+    pieces = [whole[start : start + 4096] for start in range(0, len(whole), 4096)]
+    stream = Stream[Chunk].relay(Source(*pieces).chunks(), Chunk).replacing("model", "mine")
+    events = [json.loads(event.raw) async for event in stream]
+    assert [event["n"] for event in events] == [1, 2, 3] and events[1]["text"] == text
+
+
 WHOLE = b'data: {"model":"m","n":2}'
 
 
