@@ -88,6 +88,118 @@ async def test_a_broken_stream_raises_after_what_came_and_closes_its_source(tail
     assert got == [1] and source.closed
 
 
+@pytest.mark.parametrize("first", [b"\n", b"\r", b"\r\n"])
+@pytest.mark.parametrize("second", [b"\n", b"\r", b"\r\n"])
+async def test_any_two_line_ends_end_an_event_and_a_byte_order_mark_is_skipped(
+    first: bytes, second: bytes
+) -> None:
+    # A line feed after a carriage return belongs to it.
+    ends = first + (b"\r\n" if (first, second) == (b"\r", b"\n") else second)
+    block = b'event: x\ndata: {"model":"m",\ndata: "n":%d}'.replace(b"\n", first)
+    whole = b"\xef\xbb\xbf" + b"".join(block % n + ends for n in (1, 2, 3)) + b"data: [DONE]" + ends
+    for cut in range(len(whole)):
+        for chunks in ((whole[:cut], whole[cut:]), (whole[:cut], whole[cut : cut + 1], whole[cut + 1 :])):
+            stream = Stream[Chunk].relay(Source(*chunks).chunks(), Chunk)
+            assert [(event.name, event.body.n) async for event in stream] == [("x", 1), ("x", 2), ("x", 3)]
+
+
+async def test_a_byte_order_mark_does_not_hide_a_first_plain_event() -> None:
+    whole = b"\xef\xbb\xbf" + data(1) + data(2) + b"data: [DONE]\n\n"
+    stream = Stream[Chunk].relay(Source(whole).chunks(), Chunk).replacing("model", "mine")
+    assert [event.body.n async for event in stream] == [1, 2]
+
+
+@pytest.mark.parametrize("start", [b'data: {"a":"', b': c\r\ndata: {"a":"'])
+async def test_an_event_without_end_is_refused_at_a_limit(start: bytes) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        yield data(1) + start
+        while True:
+            sent += 1 << 18
+            assert sent <= 34 << 20, "it was taken without a limit"
+            yield b"x" * (1 << 18)
+
+    got: list[int] = []
+    with pytest.raises(UpstreamBroken, match="more than 32 MB"):
+        async for event in Stream[Chunk].relay(endless(), Chunk):
+            got.append(event.body.n)
+    assert got == [1] and sent >= 32 << 20
+
+
+async def test_a_long_event_in_many_pieces_is_passed_on() -> None:
+    text = "x" * (1 << 20)
+    long = b'data: {"model":"m","n":2,"text":"%b"}\n\n' % text.encode()
+    whole = data(1) + long + data(3) + b"data: [DONE]\n\n"
+    pieces = [whole[start : start + 4096] for start in range(0, len(whole), 4096)]
+    stream = Stream[Chunk].relay(Source(*pieces).chunks(), Chunk).replacing("model", "mine")
+    events = [json.loads(event.raw) async for event in stream]
+    assert [event["n"] for event in events] == [1, 2, 3] and events[1]["text"] == text
+
+
+WHOLE = b'data: {"model":"m","n":2}'
+
+
+@pytest.mark.parametrize("ends", [b"", b"\n", b"\r\n"])
+async def test_a_last_event_needs_no_blank_line(ends: bytes) -> None:
+    for tail, numbers in (
+        (b"data: [DONE]", [1]),
+        (b"event: x\n" + WHOLE, [1, 2]),
+        (b": bye", [1]),
+        (b"", [1]),
+    ):
+        stream = Stream[Chunk].relay(Source(data(1), tail + ends).chunks(), Chunk, complete=lambda _: True)
+        assert [event.body.n async for event in stream] == numbers
+
+
+@pytest.mark.parametrize("cut", [*range(1, len(WHOLE)), "event: error", "data: [DON"])
+async def test_half_an_event_at_the_end_is_no_event_and_no_end(cut: int | str) -> None:
+    tail = WHOLE[:cut] if isinstance(cut, int) else cut.encode()
+    stream = Stream[Chunk].relay(Source(data(1), tail).chunks(), Chunk, complete=lambda _: True)
+    got: list[int] = []
+    with pytest.raises(UpstreamBroken, match="middle of an event"):
+        async for event in stream:
+            got.append(event.body.n)
+    assert got == [1]
+
+
+FAULTS = [
+    b'{"model":"m","error":{"message":"boom"}}',
+    b'{  "error": {"message":"boom"}}',
+    b'{\t"error"\t:"boom"}',
+    b'{"model":"m","n":9,"choices":[{"error":null}],"error":{"code":502}}',
+    b'{"error":{"message":"bo',
+]
+HARMLESS = [
+    b'{"model":"m","n":2,"error":null}',
+    b'{"model":"m","n":2,"error": null ,"x":1}',
+    b'{"model":"m","n":2,"in":{"error":"no"}}',
+    b'{"model":"m","n":2,"token":"error","list":["error",{"error":1}]}',
+    b'{"model":"m","n":2,"text":"\\"error\\":{}"}',
+]
+
+
+@pytest.mark.parametrize("before", [b"", data(1), data(1) * 3])
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_an_error_anywhere_at_the_top_of_an_event_ends_the_stream(fault: bytes, before: bytes) -> None:
+    block = b"data: " + fault + b"\n\n"
+    for chunks in ((before + block + data(3),), (before + block[:-9], block[-9:]), (before, block)):
+        stream = Stream[Chunk].relay(Source(*chunks, b"data: [DONE]\n\n").chunks(), Chunk)
+        got: list[int] = []
+        with pytest.raises(UpstreamBroken, match="reported an error") as caught:
+            async for event in stream.replacing("model", "mine"):
+                got.append(event.body.n)
+        assert got == [1] * before.count(b"data") and caught.value.raw == fault
+
+
+@pytest.mark.parametrize("harmless", HARMLESS)
+async def test_the_word_error_elsewhere_is_no_error(harmless: bytes) -> None:
+    whole = data(1) * 2 + b"data: " + harmless + b"\n\n" + data(3) + b"data: [DONE]\n\n"
+    stream = Stream[Chunk].relay(Source(whole).chunks(), Chunk).replacing("model", "mine")
+    assert [json.loads(event.raw)["n"] async for event in stream] == [1, 1, 2, 3]
+
+
 async def test_a_clean_close_is_complete_when_an_event_said_so_or_no_end_is_expected() -> None:
     assert [
         e.body.n async for e in Stream[Chunk].relay(Source(data(1)).chunks(), Chunk, complete=lambda _: True)

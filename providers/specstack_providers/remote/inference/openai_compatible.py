@@ -194,7 +194,7 @@ class OpenAICompatible(Inference):
         if not 200 <= reply.status < 300:
             raise self._refused(ctx, reply.status, reply.headers, reply.body)
         media = reply.headers.get("content-type", "application/json")
-        if "json" not in media:
+        if "json" not in media.lower():
             raise self._errors.invalid(f"{media} instead of JSON")
         body = reply.body.strip()
         if not body or body[0] not in opens or body[-1] not in b"}]":
@@ -213,7 +213,8 @@ class OpenAICompatible(Inference):
         secrets = self._secrets_of(ctx)
         try:
             source = await self._upstream.stream(ctx, "POST", path, body=body, headers=self._headers_for(ctx))
-            if 200 <= source.status < 300 and "text/event-stream" in source.headers.get("content-type", ""):
+            media = source.headers.get("content-type", "a reply without a content type")
+            if 200 <= source.status < 300 and "text/event-stream" in media.lower():
 
                 def failed(error: UpstreamError) -> Exception:
                     return self._errors.failed(error, secrets)
@@ -223,7 +224,6 @@ class OpenAICompatible(Inference):
         except UpstreamError as error:
             raise self._errors.failed(error, secrets) from error
         if 200 <= source.status < 300:
-            media = source.headers.get("content-type", "a reply without a content type")
             raise self._errors.invalid(f"{media} instead of an event stream")
         raise self._refused(ctx, source.status, source.headers, refused, body)
 

@@ -416,6 +416,26 @@ async def test_an_error_body_nested_without_end_is_told_as_text(make: Make, ctx:
             await provider.create_chat_completion(ctx, chat())
 
 
+async def test_an_error_after_other_fields_of_a_success_is_an_error(make: Make, ctx: RequestContext) -> None:
+    for rest in (b"", b',"pad":"' + b"x" * 100_000 + b'"'):
+        async with Raw(200, b'{"id":"gen","error":{"message":"all down","code":502}' + rest + b"}") as url:
+            provider = await make(KIND, base_url=url)
+            with pytest.raises(errors.UpstreamBroken, match="all down"):
+                await provider.create_chat_completion(ctx, chat())
+
+
+async def test_case_does_not_matter_in_a_media_type(make: Make, ctx: RequestContext) -> None:
+    async with Raw(200, b'{"id":"x"}', "Application/JSON; Charset=UTF-8") as url:
+        provider = await make(KIND, base_url=url)
+        whole = await provider.create_chat_completion(ctx, chat())
+        assert isinstance(whole, Payload) and json.loads(whole.raw) == {"id": "x"}
+    async with Raw(200, b'data: {"id":"x"}\n\ndata: [DONE]\n\n', "Text/Event-Stream") as url:
+        provider = await make(KIND, base_url=url)
+        stream = await provider.create_chat_completion(ctx, chat(stream=True))
+        assert isinstance(stream, Stream)
+        assert [json.loads(event.raw) async for event in stream] == [{"id": "x"}]
+
+
 async def test_a_media_type_shows_no_key(make: Make, ctx: RequestContext) -> None:
     async with Raw(200, b"{}", f"text/{KEY}") as url:
         provider = await make(KIND, base_url=url, api_key=KEY)
