@@ -13,19 +13,33 @@ from urllib.parse import unquote
 
 import httptools
 from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from specstack.http.cycle import Cycle
 
 MOST_QUIET = 1 << 16
 """Bytes that may come without any of a body or the end of a request: no head or trailer is as long."""
 
+MOST_BEHIND = 1 << 16
+"""Bytes that are still read after a request that waits for the one before it, so that a client that
+leaves is noticed. More stay with the client until all of its waiting requests have begun."""
+
 _HASH = ord("#")
 _MOST_PLACES, _LONGEST_PLACE = 256, 64
 """How many request targets are kept taken apart, and of how many bytes each at most."""
 
 _places: dict[bytes, tuple[str, bytes, bytes]] = {}
+
+
+class Intake(FlowControl):
+    """Flow control that does not read on while as much waits as may wait, whoever asks for it."""
+
+    full = False
+
+    def resume_reading(self) -> None:
+        if self.read_paused and not self.full:
+            super().resume_reading()
 
 
 class ServerProtocol(HttpToolsProtocol):
@@ -35,16 +49,28 @@ class ServerProtocol(HttpToolsProtocol):
     _moved = False
     _quiet = 0
     _begun: "Cycle | None" = None
+    _running: RequestResponseCycle | None = None  # known only if others wait for it: else it is `cycle`
+    _behind = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self.flow = self._intake = Intake(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         timer, self.timeout_keep_alive_task = self.timeout_keep_alive_task, None
         if timer is not None:
             timer.cancel()
+        running, self._running = self._running, None
+        if running is not None and not running.response_complete:
+            running.disconnected = True
+            running.message_event.set()
+        self.pipeline.clear()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         self._idle_since = 0.0
         parser: Any = self.parser
+        waiting = len(self.pipeline)
         try:
             parser.feed_data(data)
         except httptools.HttpParserError:
@@ -58,6 +84,8 @@ class ServerProtocol(HttpToolsProtocol):
         if self._begun is not None:
             cycle, self._begun = self._begun, None
             _begin(cycle, self)
+        if self.pipeline:
+            self._read_on(len(data) if waiting else 0)
         if self._moved:
             self._moved = False
             self._quiet = 0
@@ -66,6 +94,17 @@ class ServerProtocol(HttpToolsProtocol):
         if self._quiet > MOST_QUIET and not self.transport.is_closing():
             self.logger.warning("Closed a connection: the head of its request is too long.")
             self.send_400_response("The head of the request is too long.")
+
+    def _read_on(self, count: int) -> None:
+        """Read on although a request waits, or no longer: `count` more bytes have come meanwhile."""
+        if self.transport.is_closing():
+            return
+        self._behind += count
+        if self._behind <= MOST_BEHIND:
+            self.flow.resume_reading()
+            return
+        self._intake.full = True
+        self.flow.pause_reading()
 
     # -- the parser's side -----------------------------------------------------------------
 
@@ -79,6 +118,10 @@ class ServerProtocol(HttpToolsProtocol):
         parser: Any = self.parser
         upgrades = parser.should_upgrade() and self._should_upgrade()
         place = _places.get(url) or _place(url)
+        before: Any = self.cycle
+        waits = before is not None and not before.response_complete
+        if waits and not self.pipeline:
+            self._running = before
         if upgrades or self.limit_concurrency is not None or self.root_path or place is None:
             super().on_message_begin()
             self.url, self.headers = url, headers
@@ -105,14 +148,12 @@ class ServerProtocol(HttpToolsProtocol):
         }
         self.scope = scope
         self.headers = []  # where trailers go: what a head did not say they must not say either
-        before: Any = self.cycle
         cycle = Cycle(self, scope, keep_alive, self.expect_100_continue)
         self.cycle = cycle
-        if before is None or before.response_complete:
-            self._begun = cycle
-        else:
-            self.flow.pause_reading()
+        if waits:
             self.pipeline.appendleft((cycle, _app_of(self)))
+        else:
+            self._begun = cycle
 
     def on_body(self, body: bytes) -> None:
         cycle = self.cycle
@@ -142,11 +183,16 @@ class ServerProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
+            self._running = cycle
+            if not self.pipeline:
+                self._behind = 0
+                self._intake.full = False
+                self.flow.resume_reading()
             self._start_asgi_task(cycle, app)
             return
+        self.flow.resume_reading()
         self._idle_since = self.loop.time()
         if self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self._look)
