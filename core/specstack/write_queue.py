@@ -132,7 +132,7 @@ class WriteQueue(Generic[T, R]):
         return len(self._items) + self._writing
 
     def _tell(self, many: int) -> None:
-        if self._task is None and not self._closed:
+        if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run(), name=f"write {self._what}")
         if many == 1:
             self._some.set()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import compress
-from typing import Any, TypeGuard, cast
+from typing import Any, cast
 
 from pydantic_core import SchemaValidator, core_schema, from_json, to_json
 
@@ -239,11 +239,11 @@ async def _put_together(parts: _Parts) -> Json | None:
     return whole.completion()
 
 
-def _is_text(found: Any) -> TypeGuard[str]:
+def _is_text(found: Any) -> bool:
     return isinstance(found, str) and found != ""
 
 
-def _is_time(found: Any) -> TypeGuard[int]:
+def _is_time(found: Any) -> bool:
     return type(found) is int and -_LARGEST <= found < _LARGEST
 
 
