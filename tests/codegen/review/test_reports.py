@@ -168,6 +168,7 @@ def test_the_page_stands_alone_and_shows_both_sides(specs: tuple[str, str]) -> N
     text = "".join(page.words)
     assert "enum: [llm, embedding, rerank]" in text and "enum: [llm, embedding]" in text
     assert "summary: List <b>all</b> `models`" in text, "text of the spec must not become markup"
+    assert "Approved until 2026-12-31: The word was wrong" in text, "reasons are shown as they were written"
     levels = {attributes.get("data-level") for tag, attributes in page.tags if tag == "article"}
     assert levels == {"breaking", "source-breaking", "risky", "compatible", "documentation"}
 
